@@ -1,0 +1,2 @@
+//! The kernel half of wstap.
+fn main() {}

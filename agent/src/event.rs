@@ -1,0 +1,268 @@
+//! What the agent says: the events of the public interface (`--json`, the tail socket, the tail).
+//!
+//! Fields may be added, never renamed.
+
+use serde::{Deserialize, Serialize};
+
+use crate::diagnose::{Cause, Confidence};
+
+/// One line of `--json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+#[allow(clippy::large_enum_variant, reason = "handshakes are by far the most common event")]
+pub enum Event {
+    /// An opening handshake and its verdict.
+    Handshake(HandshakeEvent),
+    /// The end of an accepted connection.
+    Closure(ClosureEvent),
+    /// A reader was too slow: so many events were dropped before the next one.
+    Missed(MissedEvent),
+}
+
+/// An opening handshake and its verdict.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HandshakeEvent {
+    /// RFC 3339, microseconds, UTC: when the request's first byte was seen.
+    pub time: String,
+    /// `server` or `client`.
+    pub role: RoleName,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// The status code of the answer, if there was one.
+    pub status: Option<u16>,
+    /// Why it failed; `None` when it did not.
+    pub cause: Option<Cause>,
+    /// How sure that is.
+    pub confidence: Option<Confidence>,
+    /// The values that decided it.
+    pub evidence: Vec<Evidence>,
+    /// One sentence: what was found, in the words of the field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub summary: Option<String>,
+    /// What would show that the cause is another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disproof: Option<String>,
+    /// The fix in a few words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fix: Option<String>,
+    /// The `Origin` as received (several values joined by `, `).
+    pub origin: Option<String>,
+    /// The `Host` as received.
+    pub host: Option<String>,
+    /// The path, without the query.
+    pub path: String,
+    /// `X-Forwarded-Proto` as received.
+    pub forwarded_proto: Option<String>,
+    /// `X-Forwarded-Host` as received.
+    pub forwarded_host: Option<String>,
+    /// The fingerprint of the server that answered, when it is known.
+    pub server: Option<String>,
+    /// What the client used, as far as the headers tell.
+    pub scheme: Scheme,
+    /// The configured origin policy's word on this origin.
+    pub policy: Policy,
+    /// From the request's first byte to the answer's first byte, or to the end without one.
+    pub duration_us: u64,
+    /// This host's end, `ip:port`.
+    pub local: String,
+    /// The other end, `ip:port`.
+    pub peer: String,
+    /// What a proxy on this host changed between its two legs, when both were seen.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub proxy_changes: Vec<ProxyChange>,
+    /// The process that owns the local socket.
+    pub process: Option<Process>,
+    /// The container of that process.
+    pub container: Option<Container>,
+}
+
+/// Which side of the connection this host is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RoleName {
+    /// The request came in.
+    Server,
+    /// The request went out.
+    Client,
+}
+
+/// What became of an opening handshake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// A 101 that a browser keeps.
+    Accepted,
+    /// A 101 that a browser must fail.
+    Failed,
+    /// Any other answer.
+    Rejected,
+    /// Closed without a byte.
+    Unanswered,
+    /// No answer in time.
+    TimedOut,
+    /// The answer was there, but the agent missed it.
+    Unobserved,
+}
+
+/// The scheme that the client used, as far as the headers tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scheme {
+    /// Plain.
+    Ws,
+    /// Over TLS.
+    Wss,
+    /// The headers do not tell.
+    Unknown,
+}
+
+/// What the configured origin policy says of an origin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Policy {
+    /// A configured pattern matches it.
+    Allowed,
+    /// A policy is set and no pattern matches.
+    Foreign,
+    /// No policy is set.
+    None,
+}
+
+/// A named value that decided a verdict.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// A header's name, or what was observed (`status`, `answer`, `closed by`).
+    pub name: String,
+    /// Its value; `(absent)` when its absence is the evidence.
+    pub value: String,
+}
+
+/// One header that a proxy changed between its two legs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProxyChange {
+    /// The header's name.
+    pub header: String,
+    /// What the proxy did to it.
+    pub change: Change,
+    /// The value that the proxy received.
+    pub before: Option<String>,
+    /// The value that the proxy sent.
+    pub after: Option<String>,
+}
+
+/// What a proxy did to a header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Change {
+    /// Not received, but sent.
+    Added,
+    /// Received, but not sent.
+    Removed,
+    /// Sent with another value.
+    Rewrote,
+}
+
+/// A process of this host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Process {
+    /// Its id in the agent's pid namespace.
+    pub pid: u32,
+    /// Its name (`comm`).
+    pub name: String,
+}
+
+/// A container of this host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Container {
+    /// The runtime's id for it.
+    pub id: String,
+    /// Its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The pod it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod: Option<String>,
+    /// The pod's namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+}
+
+/// The end of an accepted connection.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ClosureEvent {
+    /// RFC 3339, microseconds, UTC: when the end was seen.
+    pub time: String,
+    /// `server` or `client`.
+    pub role: RoleName,
+    /// The origin of the handshake; `unseen` when the connection is older than the agent.
+    pub origin: Option<String>,
+    /// The path of the handshake.
+    pub path: Option<String>,
+    /// 1000 to 4999 from the close frame, 1005 when it has none, 1006 when there was no close frame.
+    pub code: u16,
+    /// Whether both sides sent a close frame (RFC 6455 section 7.1.4).
+    pub clean: bool,
+    /// Who sent the first close frame; without one, who sent the first FIN or RST.
+    pub initiator: Initiator,
+    /// What ended it.
+    pub by: ClosedBy,
+    /// Why, for abnormal ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// How sure the reason is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confidence: Option<Confidence>,
+    /// From the 101 to the end.
+    pub connection_seconds: f64,
+    /// From the last data or control frame to the end.
+    pub idle_seconds: f64,
+    /// Whole data messages that came in.
+    pub messages_in: u32,
+    /// Whole data messages that went out.
+    pub messages_out: u32,
+    /// Whether a ping was seen in either direction.
+    pub ping_seen: bool,
+    /// Whether the frame walk kept its place in both directions to the end.
+    pub synchronised: bool,
+    /// This host's end, `ip:port`.
+    pub local: String,
+    /// The other end, `ip:port`.
+    pub peer: String,
+    /// The process that owns the local socket.
+    pub process: Option<Process>,
+    /// The container of that process.
+    pub container: Option<Container>,
+}
+
+/// Who ended a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Initiator {
+    /// This host.
+    Local,
+    /// The other end.
+    Peer,
+    /// It cannot be told.
+    Unknown,
+}
+
+/// What ended a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClosedBy {
+    /// A close frame came before the connection's end.
+    CloseFrame,
+    /// FIN without a close frame.
+    Fin,
+    /// RST without a close frame.
+    Rst,
+    /// Neither was seen.
+    Timeout,
+}
+
+/// Events that a slow reader did not get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MissedEvent {
+    /// How many, since the last line that the reader got.
+    pub missed: u64,
+}

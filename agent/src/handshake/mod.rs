@@ -1,0 +1,140 @@
+//! An opening handshake and what became of it: request and answer paired.
+//!
+//! In: heads and ends of one connection. Out: one [`Exchange`] for each handshake.
+
+use std::{net::SocketAddr, time::Duration};
+
+use crate::http::{RequestHead, ResponseHead};
+
+/// Which side of the connection this host is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// The request came in: this host answers.
+    Server,
+    /// The request went out, for example a proxy's leg to its backend.
+    Client,
+}
+
+/// One end of a connection, seen from this host (in a replay: from the accepting end).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// This host.
+    Local,
+    /// The other one.
+    Peer,
+}
+
+/// How an end of the connection stopped sending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CloseBy {
+    /// An orderly TCP FIN.
+    Fin,
+    /// A TCP RST.
+    Rst,
+    /// Neither was seen: the kernel gave the connection up.
+    Timeout,
+}
+
+/// The connection that a handshake was made on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Connection {
+    /// Unique while the agent runs (the kernel's socket cookie; in a replay a counter).
+    pub cookie: u64,
+    /// Which side this host is.
+    pub role: Role,
+    /// This host's address.
+    pub local: SocketAddr,
+    /// The other end's address.
+    pub peer: SocketAddr,
+    /// The cgroup v2 id of the socket's owner; 0 when not known (a replay).
+    pub cgroup: u64,
+}
+
+/// One opening handshake with its answer, or with the way in which none came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exchange {
+    /// Where it happened.
+    pub connection: Connection,
+    /// When the request's first byte was seen, since the Unix epoch.
+    pub time: Duration,
+    /// The request as this end saw it.
+    pub request: RequestHead,
+    /// What came back.
+    pub answer: Answer,
+    /// From the request's first byte to the answer's first byte, or to the end without one.
+    pub duration: Duration,
+    /// What followed a 101 in its first moments; `None` for every other answer.
+    pub opening: Option<Opening>,
+}
+
+/// What came back for a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// A final response (interim 1xx other than 101 are skipped).
+    Response(ResponseHead),
+    /// The connection ended without a byte of answer.
+    Closed {
+        /// How.
+        by: CloseBy,
+        /// By whom: the end whose FIN or RST came first.
+        initiator: End,
+    },
+    /// No answer within the handshake timeout.
+    TimedOut,
+    /// There was, or may have been, an answer, but the agent missed it.
+    Unobserved,
+}
+
+/// The first moments after a 101, as far as the frame walk shows them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Opening {
+    /// The first rule of RFC 6455 section 5 that the server's bytes broke.
+    pub violation: Option<Violation>,
+    /// The first close frame, when it came within the first moments.
+    pub close: Option<EarlyClose>,
+    /// The end of the connection, when it came within the first moments.
+    pub end: Option<EarlyEnd>,
+}
+
+/// A close frame soon after the 101.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EarlyClose {
+    /// The code; 1005 when the frame has none.
+    pub code: u16,
+    /// Who sent it.
+    pub sender: End,
+    /// How long after the 101.
+    pub after: Duration,
+    /// Data messages that the server had sent before it.
+    pub messages_from_server: u32,
+    /// Data messages that the client had sent before it.
+    pub messages_from_client: u32,
+}
+
+/// The end of the connection soon after the 101.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EarlyEnd {
+    /// FIN or RST.
+    pub by: CloseBy,
+    /// Whose came first.
+    pub initiator: End,
+    /// How long after the 101.
+    pub after: Duration,
+}
+
+/// A rule of RFC 6455 section 5 that the first bytes after the 101 broke.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Violation {
+    /// A frame from the server is masked (section 5.1).
+    MaskedFromServer,
+    /// A frame from the client is not masked (section 5.1).
+    UnmaskedFromClient,
+    /// A reserved bit is set and no extension that defines it was agreed (section 5.2).
+    ReservedBits,
+    /// An opcode that RFC 6455 reserves (section 5.2).
+    ReservedOpcode,
+    /// A control frame that is fragmented or longer than 125 bytes (section 5.5).
+    BadControlFrame,
+    /// A second HTTP head where a frame should be.
+    HttpHead,
+}

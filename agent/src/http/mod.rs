@@ -1,0 +1,98 @@
+//! HTTP/1.x heads as values: what a handshake's request and response said, reduced to what the
+//! diagnosis may know.
+//!
+//! In: contiguous bytes of one direction of a connection. Out: [`RequestHead`], [`ResponseHead`].
+//! Secrets end here: headers that are not on the allow-list, query strings, credentials and tokens are
+//! dropped or masked while parsing, so that no later stage can leak them.
+
+/// The version of an HTTP/1.x message (RFC 9112 section 2.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// `HTTP/1.0`.
+    Http10,
+    /// `HTTP/1.1`.
+    Http11,
+}
+
+/// The allow-listed header fields of one message, in the order in which they came.
+///
+/// Names are lower case; a repeated field stays repeated.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Headers {
+    fields: Vec<(Box<str>, Box<str>)>,
+}
+
+impl Headers {
+    /// Adds a field; `name` is folded to lower case.
+    pub fn push(&mut self, name: &str, value: &str) {
+        self.fields.push((name.to_ascii_lowercase().into(), value.into()));
+    }
+
+    /// The value of the first field called `name` (lower case), if there is one.
+    pub fn first(&self, name: &str) -> Option<&str> {
+        self.fields.iter().find(|(have, _)| **have == *name).map(|(_, value)| &**value)
+    }
+
+    /// The values of all fields called `name` (lower case), in order.
+    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> + 'a {
+        self.fields.iter().filter(move |(have, _)| **have == *name).map(|(_, value)| &**value)
+    }
+
+    /// Whether any field called `name` is there.
+    pub fn has(&self, name: &str) -> bool {
+        self.first(name).is_some()
+    }
+
+    /// The elements of the comma-separated lists of all fields called `name` (RFC 9110 section 5.6.1).
+    pub fn list<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> + 'a {
+        self.all(name)
+            .flat_map(|value| value.split(','))
+            .map(str::trim)
+            .filter(|item| !item.is_empty())
+    }
+
+    /// Whether the comma-separated list `name` holds `token`, compared without case.
+    pub fn has_token(&self, name: &str, token: &str) -> bool {
+        self.list(name).any(|item| item.eq_ignore_ascii_case(token))
+    }
+
+    /// Every field, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.fields.iter().map(|(name, value)| (&**name, &**value))
+    }
+}
+
+/// The head of an opening handshake's request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestHead {
+    /// The method, as sent.
+    pub method: Box<str>,
+    /// The path of the target without its query; an absolute-form target is reduced to its path.
+    pub path: Box<str>,
+    /// Whether the query names a session (`sid=`, as engine.io's does). The value itself is dropped.
+    pub names_session: bool,
+    /// The version in the request line.
+    pub version: Version,
+    /// The allow-listed fields. Fields whose value is secret but whose presence matters (`cookie`,
+    /// `authorization`) are there with the value `<masked>`.
+    pub headers: Headers,
+}
+
+/// The head of the answer, and the first bytes of its body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResponseHead {
+    /// The version in the status line.
+    pub version: Version,
+    /// The status code.
+    pub status: u16,
+    /// The reason phrase, possibly empty.
+    pub reason: Box<str>,
+    /// The allow-listed fields.
+    pub headers: Headers,
+    /// At most [`BODY_PREFIX`] bytes of the content (a chunked body's chunk-size line is skipped).
+    /// For fingerprints only: it never reaches a sink.
+    pub body: Box<[u8]>,
+}
+
+/// How many bytes of a response's content are kept for fingerprints.
+pub const BODY_PREFIX: usize = 512;

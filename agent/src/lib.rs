@@ -1,0 +1,9 @@
+//! wstap: tells, from the Linux kernel and without touching the application, which WebSocket
+//! handshakes fail, from which origin, and why.
+//!
+//! The modules stand in the order of the data path; each imports only those before it.
+
+pub mod diagnose;
+pub mod event;
+pub mod handshake;
+pub mod http;

@@ -1,0 +1,2 @@
+//! The `wstap` binary.
+fn main() {}
