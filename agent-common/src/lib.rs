@@ -1,2 +1,10 @@
 //! The contract between the kernel half and user space, and the stream machine.
-#![no_std]
+//!
+//! - [`record`]: what the kernel half tells user space, byte for byte.
+//! - [`stream`]: which bytes of a connection are worth telling (pure; the kernel feeds it).
+//! - [`frame`]: the walk over WebSocket frame headers after a 101 (pure).
+#![cfg_attr(not(test), no_std)]
+
+pub mod frame;
+pub mod record;
+pub mod stream;

@@ -1,0 +1,182 @@
+//! The records on the ring buffer: what the kernel half tells user space.
+//!
+//! Every record is a [`Record`] followed by `len` bytes of content, whose meaning [`Kind`] gives. The
+//! layouts derive zerocopy's traits, so padding is a compile error and decoding needs no `unsafe`.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// What a record tells. The values are part of the contract between the two halves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kind {
+    /// Bytes of a head (or of the beginning of a response's content): the content is the bytes,
+    /// `seq` the sequence number of the first of them. Segments may come twice or out of order.
+    /// With `cookie` 0 they were seen on a listening socket, and an [`Kind::Adopted`] record with the
+    /// same addresses and ports follows when the connection is established.
+    Bytes = 1,
+    /// The connection whose first bytes were seen on its listener now has a cookie. No content.
+    Adopted = 2,
+    /// After a 101: the first close frame or the first broken rule of a half (`half` names the
+    /// sender's). The content is a [`Summary`] as of now.
+    Frame = 3,
+    /// The first FIN or RST ([`flags::RST`]) of a half (`half` names the sender's) while a handshake
+    /// is pending or after a 101. The content is a [`Summary`] as of now.
+    Ending = 4,
+    /// The kernel closed the socket while a handshake was pending or after a 101. The content is a
+    /// [`Summary`]. Sockets older than the agent never send it: they end with [`Kind::Ending`].
+    Closed = 5,
+}
+
+impl Kind {
+    /// The kind with this value on the wire.
+    pub const fn from_wire(value: u8) -> Option<Self> {
+        match value {
+            1 => Some(Self::Bytes),
+            2 => Some(Self::Adopted),
+            3 => Some(Self::Frame),
+            4 => Some(Self::Ending),
+            5 => Some(Self::Closed),
+            _ => None,
+        }
+    }
+}
+
+/// Bits of [`Record::flags`].
+pub mod flags {
+    /// A record of this connection was lost before this one (ring full).
+    pub const LOST: u8 = 1;
+    /// The head is larger than [`crate::stream::HEAD_CAP`]; the rest of it was not sent.
+    pub const TRUNCATED: u8 = 2;
+    /// With [`super::Kind::Ending`]: an RST, not a FIN.
+    pub const RST: u8 = 4;
+    /// sock_ops watches this connection: a [`super::Kind::Closed`] record will follow.
+    pub const WATCHED: u8 = 8;
+    /// A 101 was seen and its frames are followed.
+    pub const TUNNEL: u8 = 16;
+    /// With [`super::Kind::Closed`]: bytes of an answer to the pending request were seen.
+    pub const ANSWERED: u8 = 32;
+}
+
+/// Values of [`Record::role`].
+pub mod role {
+    /// Requests come in.
+    pub const SERVER: u8 = 0;
+    /// Requests go out.
+    pub const CLIENT: u8 = 1;
+}
+
+/// Values of [`Record::half`]: the direction that requests or that responses travel in.
+pub mod half {
+    /// From the client to the server.
+    pub const REQUEST: u8 = 0;
+    /// From the server to the client.
+    pub const RESPONSE: u8 = 1;
+}
+
+/// The fixed part of every record, 80 bytes.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Record {
+    /// The socket's cookie, unique while the machine runs; 0 on a listener.
+    pub cookie: u64,
+    /// CLOCK_MONOTONIC, nanoseconds.
+    pub time_ns: u64,
+    /// The cgroup v2 id of the socket; 0 when not known.
+    pub cgroup: u64,
+    /// This host's address; IPv4 as `::ffff:a.b.c.d`.
+    pub local_addr: [u8; 16],
+    /// The other end's address; IPv4 as `::ffff:a.b.c.d`.
+    pub peer_addr: [u8; 16],
+    /// The TCP sequence number of the content's first byte ([`Kind::Bytes`]), else of the segment.
+    pub seq: u32,
+    /// This host's port, host byte order.
+    pub local_port: u16,
+    /// The other end's port, host byte order.
+    pub peer_port: u16,
+    /// A [`Kind`].
+    pub kind: u8,
+    /// A value of [`role`].
+    pub role: u8,
+    /// A value of [`half`].
+    pub half: u8,
+    /// Bits of [`flags`].
+    pub flags: u8,
+    /// How many bytes of content follow.
+    pub len: u16,
+    /// Counts the candidate requests of the connection, so that an answer finds its request.
+    pub epoch: u16,
+}
+
+/// What the frame walk knows of one half of a connection, 32 bytes.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct HalfSummary {
+    /// When the last segment with data passed (CLOCK_MONOTONIC, ns); 0 when none did.
+    pub last_ns: u64,
+    /// When the close frame passed; 0 when none did.
+    pub close_ns: u64,
+    /// Whole data messages.
+    pub messages: u32,
+    /// Ping and pong frames.
+    pub pings: u32,
+    /// The close frame's code: 0 when there was no close frame, 1005 when it has none.
+    pub close_code: u16,
+    /// The first broken rule, a [`crate::frame::Violation`] value; 0 for none.
+    pub violation: u8,
+    /// Bits of [`half_flags`].
+    pub flags: u8,
+    /// Zero.
+    pub reserved: u32,
+}
+
+/// Bits of [`HalfSummary::flags`].
+pub mod half_flags {
+    /// The walk lost its place at least once; counts are then lower bounds.
+    pub const LOST_PLACE: u8 = 1;
+    /// The walk has no place now: what came last is not known.
+    pub const UNSYNCHRONISED: u8 = 2;
+    /// A FIN passed.
+    pub const FIN: u8 = 4;
+    /// An RST passed.
+    pub const RST: u8 = 8;
+}
+
+/// The content of [`Kind::Frame`], [`Kind::Ending`] and [`Kind::Closed`].
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Summary {
+    /// When the 101's head ended (CLOCK_MONOTONIC, ns); 0 when there was no 101.
+    pub opened_ns: u64,
+    /// The half that the client sends.
+    pub request: HalfSummary,
+    /// The half that the server sends.
+    pub response: HalfSummary,
+}
+
+impl Record {
+    /// Splits a ring record into its fixed part and its content; `None` when it is too short.
+    pub fn split(bytes: &[u8]) -> Option<(&Self, &[u8])> {
+        let (record, rest) = Self::ref_from_prefix(bytes).ok()?;
+        let content = rest.get(..usize::from(record.len))?;
+        Some((record, content))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::mem::size_of;
+
+    use super::*;
+
+    #[test]
+    fn layouts_are_what_the_documentation_says() {
+        assert_eq!(size_of::<Record>(), 80);
+        assert_eq!(size_of::<HalfSummary>(), 32);
+        assert_eq!(size_of::<Summary>(), 72);
+    }
+
+    #[test]
+    fn a_short_record_is_refused() {
+        assert!(Record::split(&[0; 79]).is_none());
+    }
+}
