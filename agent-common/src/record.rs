@@ -73,7 +73,7 @@ pub mod half {
     pub const RESPONSE: u8 = 1;
 }
 
-/// The fixed part of every record, 80 bytes.
+/// The fixed part of every record, 72 bytes.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Record {
@@ -155,8 +155,8 @@ pub struct Summary {
 
 impl Record {
     /// Splits a ring record into its fixed part and its content; `None` when it is too short.
-    pub fn split(bytes: &[u8]) -> Option<(&Self, &[u8])> {
-        let (record, rest) = Self::ref_from_prefix(bytes).ok()?;
+    pub fn split(bytes: &[u8]) -> Option<(Self, &[u8])> {
+        let (record, rest) = Self::read_from_prefix(bytes).ok()?;
         let content = rest.get(..usize::from(record.len))?;
         Some((record, content))
     }
@@ -170,13 +170,13 @@ mod tests {
 
     #[test]
     fn layouts_are_what_the_documentation_says() {
-        assert_eq!(size_of::<Record>(), 80);
+        assert_eq!(size_of::<Record>(), 72);
         assert_eq!(size_of::<HalfSummary>(), 32);
         assert_eq!(size_of::<Summary>(), 72);
     }
 
     #[test]
     fn a_short_record_is_refused() {
-        assert!(Record::split(&[0; 79]).is_none());
+        assert!(Record::split(&[0; 71]).is_none());
     }
 }
