@@ -1,5 +1,20 @@
-//! placeholder
-/// Rules of RFC 6455 section 5 that a half can break. 0 on the wire means none.
+//! The walk over WebSocket frames (RFC 6455 section 5.2) of one half of a connection.
+//!
+//! In: the half's segments after the 101, in any order. Out: counts, the close code, the first broken
+//! rule. Bytes inside a frame are never read; of a close frame the code is.
+//! Bounds: [`STEPS`] a segment; behind that, and behind bytes that were never seen, the walk has lost
+//! its place and finds it again only on strong evidence.
+
+use crate::{
+    payload::Payload,
+    record::{HalfSummary, half_flags},
+    stream::{
+        Segment,
+        sequence::{Place, place},
+    },
+};
+
+/// A rule of RFC 6455 section 5 that a half can break. 0 on the wire means none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Violation {
@@ -7,7 +22,8 @@ pub enum Violation {
     MaskedFromServer = 1,
     /// A frame from the client is not masked (section 5.1).
     UnmaskedFromClient = 2,
-    /// A reserved bit is set (section 5.2). Whether an extension defines it, user space knows.
+    /// RSV2 or RSV3 is set, or RSV1 on a control frame (section 5.2; no registered extension does).
+    /// RSV1 on a data frame is told by [`half_flags::RSV1`]: only user space knows the extensions.
     ReservedBits = 3,
     /// A reserved opcode (section 5.2).
     ReservedOpcode = 4,
@@ -30,4 +46,358 @@ impl Violation {
             _ => None,
         }
     }
+}
+
+/// How many steps the walk takes in one segment: one for each frame whose header lies whole in the
+/// segment, one for each byte of a header that is cut.
+pub const STEPS: u32 = 48;
+
+/// Segments in a row that must consist of whole plausible frames before a lost place is found again.
+const EVIDENCE: u8 = 2;
+
+/// A frame's header and, of a close frame, the code: at most 14 bytes of header, and 2.
+const HEADER: usize = 16;
+
+/// The walk's state, 72 bytes. Written only by the hook of its direction.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub struct Walk {
+    last_ns: u64,
+    close_ns: u64,
+    /// Bytes of the current frame's payload still to come.
+    remaining: u64,
+    /// The bytes of the current header so far.
+    header: [u8; HEADER],
+    /// Sequence number of the next new byte.
+    next: u32,
+    /// A range that passed ahead of bytes still to come: `ahead_from..ahead_to`, empty when equal.
+    ahead_from: u32,
+    /// See `ahead_from`.
+    ahead_to: u32,
+    messages: u32,
+    pings: u32,
+    close_code: u16,
+    violation: u8,
+    /// Bits of [`half_flags`], and [`STARTED`], [`IN_LAST`].
+    flags: u8,
+    /// How many bytes `header` holds; `have <= HEADER`.
+    have: u8,
+    /// Good segments in a row while the place is lost.
+    evidence: u8,
+    reserved: [u8; 6],
+}
+
+/// [`Walk::flags`]: the walk began.
+const STARTED: u8 = 0x40;
+/// [`Walk::flags`]: the current frame is the last of a data message.
+const IN_LAST: u8 = 0x80;
+
+/// One frame's header.
+struct Header {
+    /// Bytes of the header (and of a close frame's code) that are needed to know all of it.
+    need: u8,
+    /// Payload bytes behind what `need` covers.
+    rest: u64,
+    violation: u8,
+    opcode: u8,
+    last: bool,
+    rsv1: bool,
+    close_code: u16,
+}
+
+impl Walk {
+    /// A frame begins at `seq`.
+    #[inline(always)]
+    pub fn begin(&mut self, seq: u32) {
+        *self = Self { next: seq, flags: STARTED, ..Self::default() };
+    }
+
+    /// The walk joins at `seq` without knowing where a frame begins.
+    #[inline(always)]
+    pub fn join(&mut self, seq: u32) {
+        self.begin(seq);
+        self.lose();
+    }
+
+    /// Sequence number of the next new byte.
+    pub const fn next(&self) -> u32 {
+        self.next
+    }
+
+    /// A FIN or RST passed.
+    pub fn ended(&mut self, rst: bool) {
+        self.flags |= if rst { half_flags::RST } else { half_flags::FIN };
+    }
+
+    /// What the walk knows.
+    #[inline(always)]
+    pub const fn summary(&self) -> HalfSummary {
+        HalfSummary {
+            last_ns: self.last_ns,
+            close_ns: self.close_ns,
+            messages: self.messages,
+            pings: self.pings,
+            close_code: self.close_code,
+            violation: self.violation,
+            flags: self.flags & !(STARTED | IN_LAST),
+            reserved: 0,
+        }
+    }
+
+    /// Takes the bytes from `offset` of a segment. Says whether there is news: the first close frame
+    /// or the first broken rule.
+    #[inline(always)]
+    pub fn segment<P: Payload + ?Sized>(
+        &mut self,
+        segment: &Segment,
+        offset: u32,
+        payload: &P,
+        from_client: bool,
+    ) -> bool {
+        if self.flags & STARTED == 0 {
+            self.join(segment.seq);
+        }
+        let len = payload.len();
+        let seq = segment.seq.wrapping_add(offset);
+        let mut at = match place(self.next, segment.received, seq, len.wrapping_sub(offset)) {
+            Place::Next(skip) => offset + skip,
+            Place::Missed(gap) => {
+                self.skip(gap);
+                offset
+            }
+            Place::Ahead => return self.ahead(seq, segment.seq.wrapping_add(len)),
+            Place::Noise => return false,
+        };
+        self.last_ns = segment.now_ns;
+        self.next = segment.seq.wrapping_add(len);
+        if self.violation != 0 || self.close_code != 0 {
+            // Nothing that counts comes behind a close frame or a broken rule.
+            return false;
+        }
+        let left = u64::from(len - at);
+        if self.remaining >= left && self.flags & half_flags::UNSYNCHRONISED == 0 {
+            self.pass(left);
+            self.join_ahead();
+            return false;
+        }
+        let mut steps = 0;
+        while steps < STEPS && at < len && !self.is_over() {
+            steps += 1;
+            at = self.step(at, payload, from_client);
+        }
+        if at < len && !self.is_over() {
+            self.lose();
+        }
+        if self.flags & half_flags::UNSYNCHRONISED != 0 {
+            self.weigh();
+        }
+        self.join_ahead();
+        self.is_over()
+    }
+
+    const fn is_over(&self) -> bool {
+        self.violation != 0 || self.close_code != 0
+    }
+
+    /// One step: over the rest of a payload, over a whole header, or over one byte of a header.
+    #[inline(always)]
+    fn step<P: Payload + ?Sized>(&mut self, at: u32, payload: &P, from_client: bool) -> u32 {
+        let left = payload.len() - at;
+        if self.remaining > 0 {
+            let part = self.remaining.min(u64::from(left));
+            self.pass(part);
+            return at + part as u32;
+        }
+        if self.have == 0
+            && let Some(bytes) = payload.read::<HEADER>(at)
+        {
+            let header = read(&bytes, from_client);
+            self.take(&header);
+            return at + u32::from(header.need);
+        }
+        let Some([byte]) = payload.read::<1>(at) else { return payload.len() };
+        let have = usize::from(self.have) & (HEADER - 1);
+        if let Some(into) = self.header.get_mut(have) {
+            *into = byte;
+        }
+        self.have = have as u8 + 1;
+        if self.have >= 2 {
+            let bytes = self.header;
+            let header = read(&bytes, from_client);
+            if self.have >= header.need {
+                self.take(&header);
+            }
+        }
+        at + 1
+    }
+
+    /// A whole header was read.
+    #[inline(always)]
+    fn take(&mut self, header: &Header) {
+        self.have = 0;
+        if header.violation != 0 {
+            if self.flags & half_flags::UNSYNCHRONISED != 0 {
+                // Not at a frame boundary: no evidence.
+                self.evidence = u8::MAX;
+            } else if self.flags & half_flags::LOST_PLACE != 0 {
+                // Found again at the wrong place.
+                self.lose();
+            } else {
+                self.violation = header.violation;
+            }
+            return;
+        }
+        self.remaining = header.rest;
+        if self.flags & half_flags::UNSYNCHRONISED != 0 {
+            return;
+        }
+        match header.opcode {
+            8 => {
+                self.close_code = header.close_code;
+                self.close_ns = self.last_ns;
+            }
+            9.. => self.pings += 1,
+            _ => {
+                if header.rsv1 {
+                    self.flags |= half_flags::RSV1;
+                }
+                if header.last {
+                    self.flags |= IN_LAST;
+                    self.pass(0);
+                }
+            }
+        }
+    }
+
+    /// Payload bytes pass.
+    #[inline(always)]
+    fn pass(&mut self, bytes: u64) {
+        self.remaining -= bytes;
+        if self.remaining == 0 && self.flags & IN_LAST != 0 {
+            self.flags &= !IN_LAST;
+            self.messages += 1;
+        }
+    }
+
+    /// Bytes that were never seen, or that passed before their turn.
+    #[inline(always)]
+    fn skip(&mut self, gap: u32) {
+        if self.remaining >= u64::from(gap) && self.have == 0 {
+            self.pass(u64::from(gap));
+        } else {
+            self.lose();
+        }
+    }
+
+    /// The place is lost.
+    #[inline(always)]
+    fn lose(&mut self) {
+        self.flags = (self.flags | half_flags::LOST_PLACE | half_flags::UNSYNCHRONISED) & !IN_LAST;
+        self.remaining = 0;
+        self.have = 0;
+        self.evidence = 0;
+    }
+
+    /// A segment passed while the place was lost: did it consist of whole plausible frames?
+    #[inline(always)]
+    fn weigh(&mut self) {
+        let whole = self.remaining == 0 && self.have == 0 && self.evidence != u8::MAX;
+        self.remaining = 0;
+        self.have = 0;
+        self.evidence = if whole { self.evidence + 1 } else { 0 };
+        if self.evidence >= EVIDENCE {
+            self.flags &= !half_flags::UNSYNCHRONISED;
+        }
+    }
+
+    /// A segment passed ahead of its turn: its range is remembered, its bytes are gone.
+    #[inline(always)]
+    fn ahead(&mut self, from: u32, to: u32) -> bool {
+        if self.ahead_from == self.ahead_to {
+            self.ahead_from = from;
+            self.ahead_to = to;
+        } else if from == self.ahead_to {
+            self.ahead_to = to;
+        } else if to == self.ahead_from {
+            self.ahead_from = from;
+        }
+        false
+    }
+
+    /// The bytes before a remembered range have come: the range's turn is over too.
+    #[inline(always)]
+    fn join_ahead(&mut self) {
+        if self.ahead_from == self.ahead_to || self.next != self.ahead_from {
+            return;
+        }
+        let gap = self.ahead_to.wrapping_sub(self.ahead_from);
+        self.next = self.ahead_to;
+        self.ahead_from = self.ahead_to;
+        if !self.is_over() {
+            self.skip(gap);
+        }
+    }
+}
+
+/// Reads a header from its first bytes. Until `need` bytes are there only `need` is meaningful, and
+/// it only from the second byte on.
+#[inline(always)]
+fn read(bytes: &[u8; HEADER], from_client: bool) -> Header {
+    let [b0, b1, b2, b3, b4, b5, b6, b7, b8, b9, ..] = *bytes;
+    let opcode = b0 & 0x0f;
+    let masked = b1 & 0x80 != 0;
+    let short = b1 & 0x7f;
+    let (extended, payload) = match short {
+        126 => (2, u64::from(u16::from_be_bytes([b2, b3]))),
+        127 => (8, u64::from_be_bytes([b2, b3, b4, b5, b6, b7, b8, b9])),
+        _ => (0, u64::from(short)),
+    };
+    let mut need = 2 + extended + if masked { 4 } else { 0 };
+    let mut rest = payload;
+    let mut close_code = 0;
+    if opcode == 8 {
+        close_code = 1005;
+        if matches!(short, 2..=125) {
+            close_code = if masked {
+                u16::from_be_bytes([b6 ^ b2, b7 ^ b3])
+            } else {
+                u16::from_be_bytes([b2, b3])
+            };
+            need += 2;
+            rest -= 2;
+        }
+    }
+    Header {
+        need,
+        rest,
+        violation: violation(b0, short, masked, from_client, [b0, b1, b2, b3]),
+        opcode,
+        last: b0 & 0x80 != 0,
+        rsv1: b0 & 0x40 != 0,
+        close_code,
+    }
+}
+
+/// The first rule that a header breaks, 0 for none.
+#[inline(always)]
+fn violation(b0: u8, short: u8, masked: bool, from_client: bool, four: [u8; 4]) -> u8 {
+    let opcode = b0 & 0x0f;
+    let control = opcode >= 8;
+    if four == *b"HTTP" {
+        return Violation::HttpHead as u8;
+    }
+    if matches!(opcode, 3..=7 | 11..=15) {
+        return Violation::ReservedOpcode as u8;
+    }
+    if b0 & 0x30 != 0 || (control && b0 & 0x40 != 0) {
+        return Violation::ReservedBits as u8;
+    }
+    if masked != from_client {
+        return if from_client { Violation::UnmaskedFromClient } else { Violation::MaskedFromServer }
+            as u8;
+    }
+    if control && (b0 & 0x80 == 0 || short > 125) {
+        return Violation::BadControlFrame as u8;
+    }
+    0
 }

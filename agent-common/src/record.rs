@@ -139,6 +139,8 @@ pub mod half_flags {
     pub const FIN: u8 = 4;
     /// An RST passed.
     pub const RST: u8 = 8;
+    /// RSV1 was set on a data frame: valid only with an extension that defines it.
+    pub const RSV1: u8 = 16;
 }
 
 /// The content of [`Kind::Frame`], [`Kind::Ending`] and [`Kind::Closed`].

@@ -1,0 +1,42 @@
+//! A segment's payload as the stream machine reads it: by small copies at an offset, which is all
+//! that a packet in the kernel can give.
+
+/// The largest piece that is read at once. It lives on the BPF stack (512 bytes in all).
+pub const CHUNK: usize = 128;
+
+/// The payload of one TCP segment.
+pub trait Payload {
+    /// How many bytes there are.
+    fn len(&self) -> u32;
+
+    /// Whether there are none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The `N` bytes at `offset`, or `None` when they are not all there.
+    fn read<const N: usize>(&self, offset: u32) -> Option<[u8; N]>;
+
+    /// Copies `min(CHUNK, len - offset)` bytes at `offset` into `chunk` and says how many. What
+    /// `chunk` holds behind them is unspecified.
+    fn chunk(&self, offset: u32, chunk: &mut [u8; CHUNK]) -> u32;
+}
+
+impl Payload for [u8] {
+    fn len(&self) -> u32 {
+        u32::try_from(<[u8]>::len(self)).unwrap_or(u32::MAX)
+    }
+
+    fn read<const N: usize>(&self, offset: u32) -> Option<[u8; N]> {
+        self.get(offset as usize..)?.first_chunk().copied()
+    }
+
+    fn chunk(&self, offset: u32, chunk: &mut [u8; CHUNK]) -> u32 {
+        let rest = self.get(offset as usize..).unwrap_or_default();
+        let part = rest.get(..CHUNK).unwrap_or(rest);
+        if let Some(into) = chunk.get_mut(..part.len()) {
+            into.copy_from_slice(part);
+        }
+        part.len() as u32
+    }
+}

@@ -1,0 +1,82 @@
+//! Which bytes of a connection are worth telling user space: the stream machine.
+//!
+//! A connection is two halves: the direction that requests travel in and the one that responds. The
+//! two hooks run at the same time on different CPUs, so each half is written by one hook only, and
+//! what a half may know of the other is one word ([`RequestHalf::word`], [`ResponseHalf::word`]).
+//!
+//! ```text
+//!  request half                                   response half
+//!  Idle --request without the word---> Idle       Quiet --a request is pending--> Status
+//!  Idle --with content, without it---> Busy       Status --1xx--> Status
+//!  Busy --an answer began------------> Idle       Status --101, head ended--> Tunnel
+//!  Idle --the word, or no head's end-> Head       Status --any other--> Rest (up to REST_CAP)
+//!  Head --bytes behind the head------> Early      Rest --a request is pending--> Status
+//!  Head --answered, not 101----------> Idle       Tunnel: the frame walk
+//!  Head, Early --answered 101--------> Tunnel
+//! ```
+//!
+//! The machine is pure: no maps, no context, no clock. The kernel and the replay feed the same code.
+
+pub mod observe;
+mod request;
+mod response;
+pub mod scan;
+pub mod sequence;
+
+pub use request::{RequestHalf, request};
+pub use response::{ResponseHalf, response};
+
+/// How many bytes of a request's head are sent to user space at most: 64 KiB of head and what a
+/// segment brings beside it. What comes behind is dropped and the record says `TRUNCATED`.
+pub const HEAD_CAP: u32 = 64 * 1024 + 4096;
+
+/// How many bytes of an answer are sent to user space at most: its head and the beginning of its
+/// content. What comes behind is not needed.
+pub const REST_CAP: u32 = 8192;
+
+/// What one segment of a half asks of the hook.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Step {
+    /// Offset of the first byte to send to user space.
+    pub from: u32,
+    /// How many bytes to send; 0 for none.
+    pub len: u32,
+    /// The head is longer than the cap.
+    pub truncated: bool,
+    /// Offset from which this segment's bytes are frames; [`NO_FRAMES`] when none are.
+    pub frames: u32,
+    /// The walk begins here, at a known frame boundary.
+    pub begin: bool,
+    /// The walk begins here, without knowing where a frame begins.
+    pub join: bool,
+    /// The answer is a 101 and its head ends at `frames`.
+    pub opened: bool,
+}
+
+/// [`Step::frames`] of a segment without frames.
+pub const NO_FRAMES: u32 = u32::MAX;
+
+impl Step {
+    /// Nothing to do.
+    pub const NONE: Self = Self {
+        from: 0,
+        len: 0,
+        truncated: false,
+        frames: NO_FRAMES,
+        begin: false,
+        join: false,
+        opened: false,
+    };
+}
+
+/// One segment with data, as both halves see it.
+#[derive(Clone, Copy, Debug)]
+pub struct Segment {
+    /// Sequence number of its first byte.
+    pub seq: u32,
+    /// How far the receiver has every byte, as far as the kernel knows (RCV.NXT, RFC 9293). For a
+    /// segment that this host sends it is `seq`: a sender passes its bytes in order.
+    pub received: u32,
+    /// CLOCK_MONOTONIC, nanoseconds.
+    pub now_ns: u64,
+}

@@ -1,0 +1,129 @@
+//! The stream machine's driver: takes what passes on a connection and tells the host of the machine
+//! (the kernel hook, or the replay) what to send and where to keep the walks.
+
+use super::{
+    RequestHalf, ResponseHalf, Segment, Step, request, response,
+    sequence::{Place, place},
+};
+use crate::{
+    frame::Walk,
+    payload::Payload,
+    record::{Kind, half},
+};
+
+/// What the machine asks of whoever runs it.
+pub trait Host {
+    /// Sends `len` bytes from offset `from` of the current segment to user space.
+    fn send_bytes(&mut self, half: u8, epoch: u16, from: u32, len: u32, truncated: bool);
+
+    /// Sends what the walks know now.
+    fn send_summary(&mut self, kind: Kind, half: u8, epoch: u16, rst: bool);
+
+    /// The walk of one half; made when `create` is set and there is none.
+    fn walk(&mut self, half: u8, create: bool) -> Option<&mut Walk>;
+
+    /// A 101's head ended.
+    fn opened(&mut self, now_ns: u64);
+
+    /// Whether a 101's head ended on this connection.
+    fn is_open(&mut self) -> bool;
+}
+
+/// A segment with data of the half that requests.
+#[inline(always)]
+pub fn request_data<H: Host, P: Payload + ?Sized>(
+    host: &mut H,
+    half: &mut RequestHalf,
+    other: (u32, u32),
+    segment: &Segment,
+    payload: &P,
+) {
+    let step = request(half, other.0, other.1, segment, payload);
+    apply(host, half::REQUEST, request::epoch(half.word), &step, segment, payload);
+}
+
+/// A segment with data of the half that responds.
+#[inline(always)]
+pub fn response_data<H: Host, P: Payload + ?Sized>(
+    host: &mut H,
+    half: &mut ResponseHalf,
+    other: u32,
+    segment: &Segment,
+    payload: &P,
+) {
+    let step = response(half, other, segment, payload);
+    apply(host, half::RESPONSE, response::epoch(half.word), &step, segment, payload);
+}
+
+#[inline(always)]
+fn apply<H: Host, P: Payload + ?Sized>(
+    host: &mut H,
+    half: u8,
+    epoch: u16,
+    step: &Step,
+    segment: &Segment,
+    payload: &P,
+) {
+    if step.len > 0 {
+        host.send_bytes(half, epoch, step.from, step.len, step.truncated);
+    }
+    if step.frames > payload.len() {
+        return;
+    }
+    let mut told = false;
+    if let Some(walk) = host.walk(half, step.begin) {
+        if step.begin {
+            walk.begin(segment.seq.wrapping_add(step.frames));
+        } else if step.join {
+            walk.join(segment.seq);
+        }
+        if step.frames < payload.len() {
+            told = walk.segment(segment, step.frames, payload, half == half::REQUEST);
+        }
+    }
+    if step.opened {
+        host.opened(segment.now_ns);
+    }
+    if told && host.is_open() {
+        host.send_summary(Kind::Frame, half, epoch, false);
+    }
+}
+
+/// A FIN or RST of one half, behind its data, at sequence number `seq`.
+///
+/// It is told while someone waits for it: after a 101, while a candidate's answer is pending, and, of
+/// the half that responds, while the answer's content may still grow.
+#[inline(always)]
+pub fn ending<H: Host>(
+    host: &mut H,
+    half: u8,
+    words: (u32, u32),
+    next: u32,
+    segment: &Segment,
+    rst: bool,
+) {
+    let (request, response) = words;
+    let candidate = RequestHalf::is_candidate(request);
+    let answered = response::epoch(response) == request::epoch(request);
+    let open = answered && response::is_tunnel(response);
+    if !open && !(candidate && (!answered || half == half::RESPONSE)) {
+        return;
+    }
+    let next = if open { host.walk(half, false).map_or(next, |walk| walk.next()) } else { next };
+    // A FIN or RST elsewhere than at the next byte is old, early, or forged (RFC 5961 section 3).
+    if segment.seq != segment.received
+        && place(next, segment.received, segment.seq, 1) != Place::Next(0)
+    {
+        return;
+    }
+    if open && let Some(walk) = host.walk(half, false) {
+        walk.ended(rst);
+    }
+    host.send_summary(Kind::Ending, half, request::epoch(request), rst);
+}
+
+/// Whether the end of a connection is worth telling.
+pub const fn is_watched(request: u32, response: u32) -> bool {
+    let answered = response::epoch(response) == request::epoch(request);
+    (answered && response::is_tunnel(response)) || (RequestHalf::is_candidate(request) && !answered)
+}

@@ -1,0 +1,186 @@
+//! The half that requests travel in.
+
+use super::{
+    HEAD_CAP, Segment, Step, response,
+    scan::{self, Start, Which},
+    sequence::{Place, place},
+};
+use crate::payload::Payload;
+
+/// The request half's state, 20 bytes. Written only by the hook of its direction.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub struct RequestHalf {
+    /// Sequence number of the next new byte.
+    pub next: u32,
+    /// What the response half may read: the phase in bits 16 to 23, the epoch (how many candidate
+    /// requests there were, modulo 2^16) below.
+    pub word: u32,
+    /// How many bytes of the current head were sent to user space.
+    sent: u32,
+    /// The last four bytes of the head so far.
+    tail: u32,
+    /// [`response::answers`] of the other half when an ordinary request with content began.
+    busy_since: u32,
+}
+
+/// Between requests.
+pub(super) const IDLE: u32 = 0;
+/// In the head of a candidate, until its answer begins.
+const HEAD: u32 = 1;
+/// In the content of an ordinary request, until its answer begins.
+pub(super) const BUSY: u32 = 2;
+/// Behind the head of a candidate whose answer has not begun: early frames (or another request).
+const EARLY: u32 = 3;
+/// After a 101.
+const TUNNEL: u32 = 4;
+
+/// The phase in a request half's word.
+pub(super) const fn phase(word: u32) -> u32 {
+    word >> 16
+}
+
+/// The epoch in a request half's word.
+pub(super) const fn epoch(word: u32) -> u16 {
+    word as u16
+}
+
+impl RequestHalf {
+    /// The state of a connection whose first segment begins at `seq`.
+    pub const fn new(seq: u32) -> Self {
+        Self { next: seq, word: 0, sent: 0, tail: 0, busy_since: 0 }
+    }
+
+    /// Whether a candidate's head was seen and no request since, answered or not.
+    pub const fn is_candidate(word: u32) -> bool {
+        phase(word) == HEAD || phase(word) == EARLY
+    }
+
+    fn enter(&mut self, phase: u32) {
+        self.word = phase << 16 | u32::from(epoch(self.word));
+    }
+
+    /// A candidate begins: it gets an epoch of its own.
+    fn begin(&mut self) {
+        self.word = HEAD << 16 | u32::from(epoch(self.word).wrapping_add(1));
+        self.sent = 0;
+        self.tail = 0;
+    }
+}
+
+/// Takes one segment with data; `other` is the response half's word and `answers` its counter.
+#[inline(always)]
+pub fn request<P: Payload + ?Sized>(
+    half: &mut RequestHalf,
+    other: u32,
+    answers: u32,
+    segment: &Segment,
+    payload: &P,
+) -> Step {
+    let len = payload.len();
+    let answered = response::epoch(other) == epoch(half.word);
+    if answered && response::is_tunnel(other) {
+        return tunnel(half, segment);
+    }
+    let (skip, ahead) = match place(half.next, segment.received, segment.seq, len) {
+        Place::Next(skip) => (skip, false),
+        Place::Missed(_) => (0, false),
+        Place::Ahead => (0, true),
+        Place::Noise => return Step::NONE,
+    };
+    if !ahead {
+        half.next = segment.seq.wrapping_add(len);
+    }
+    if RequestHalf::is_candidate(half.word) && !answered {
+        return head(half, skip, ahead, payload);
+    }
+    if phase(half.word) == BUSY && answers == half.busy_since {
+        return Step::NONE;
+    }
+    if phase(half.word) != IDLE {
+        half.enter(IDLE);
+    }
+    if ahead {
+        // The bytes before it may be a request's beginning that was reordered or lost on the way.
+        half.begin();
+        return head(half, 0, true, payload);
+    }
+    match scan::start(payload, skip) {
+        Start::Other => Step::NONE,
+        Start::Short => {
+            half.begin();
+            head(half, skip, false, payload)
+        }
+        start => {
+            if scan::is_lone_preamble(payload, skip) {
+                return Step::NONE;
+            }
+            if !scan::names_websocket(payload, skip) {
+                if start == Start::Content {
+                    half.busy_since = answers;
+                    half.enter(BUSY);
+                    return Step::NONE;
+                }
+                if scan::ends_head(payload) && len - skip <= scan::SCAN {
+                    return Step::NONE;
+                }
+            }
+            half.begin();
+            head(half, skip, false, payload)
+        }
+    }
+}
+
+/// A segment of a candidate's head, or behind it.
+#[inline(always)]
+fn head<P: Payload + ?Sized>(half: &mut RequestHalf, skip: u32, ahead: bool, payload: &P) -> Step {
+    let len = payload.len();
+    let room = HEAD_CAP.saturating_sub(half.sent);
+    let new = len.wrapping_sub(skip);
+    let mut step = Step { from: skip, len: if new < room { new } else { room }, ..Step::NONE };
+    step.truncated = new > room;
+    half.sent += step.len;
+    if ahead {
+        return step;
+    }
+    if phase(half.word) == EARLY {
+        if scan::ends_head(payload) {
+            // Not frames: an ordinary request came first, and this is the end of the handshake's own
+            // head, pipelined behind it.
+            half.tail = scan::CRLF_CRLF;
+            half.enter(HEAD);
+        } else {
+            step.frames = skip;
+        }
+        return step;
+    }
+    // Frames behind the head come at most a few in the same segment: look near its end.
+    let behind = if new > scan::HEAD_END_SCAN { len - scan::HEAD_END_SCAN } else { skip };
+    let before = half.tail;
+    half.tail = scan::push_tail(before, payload, skip);
+    if half.tail != scan::CRLF_CRLF {
+        let end = scan::head_end(payload, behind, before, Which::Last);
+        if end != 0 {
+            step.frames = end;
+            step.begin = true;
+            half.enter(EARLY);
+        }
+    }
+    step
+}
+
+/// A segment after a 101.
+#[inline(always)]
+fn tunnel(half: &mut RequestHalf, segment: &Segment) -> Step {
+    let mut step = Step { frames: 0, ..Step::NONE };
+    match phase(half.word) {
+        TUNNEL | EARLY => {}
+        // The head ended where the next byte begins, so a frame begins there.
+        HEAD if half.tail == scan::CRLF_CRLF && segment.seq == half.next => step.begin = true,
+        _ => step.join = true,
+    }
+    if phase(half.word) != TUNNEL {
+        half.enter(TUNNEL);
+    }
+    step
+}

@@ -1,0 +1,228 @@
+//! The half that answers.
+
+use super::{
+    NO_FRAMES, REST_CAP, Segment, Step,
+    request::{self, RequestHalf},
+    scan::{self, Which},
+    sequence::{Place, place},
+};
+use crate::payload::Payload;
+
+/// The response half's state, 24 bytes. Written only by the hook of its direction.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub struct ResponseHalf {
+    /// Sequence number of the next new byte; meaningless before the first segment.
+    pub next: u32,
+    /// What the request half may read: the phase in bits 16 to 23, below it the epoch of the last
+    /// candidate whose answer began.
+    pub word: u32,
+    /// How often an answer began while an ordinary request's content was on its way.
+    pub answers: u32,
+    /// How many bytes of the current answer were sent to user space.
+    sent: u32,
+    /// The last four bytes of the head so far.
+    tail: u32,
+    /// The status code as far as it was read.
+    status: u16,
+    /// How many bytes of `HTTP/1.1 101` were read.
+    line: u8,
+    /// Whether `next` is known.
+    known: u8,
+}
+
+/// In the status line of an answer. Phase 0 is a connection that never had a candidate.
+const STATUS: u32 = 1;
+/// In the head of an interim answer (1xx but 101).
+const INTERIM: u32 = 2;
+/// In the head of a 101.
+const SWITCHING: u32 = 3;
+/// In any other answer.
+const REST: u32 = 4;
+/// After a 101.
+const TUNNEL: u32 = 5;
+
+/// The length of `HTTP/1.1 101`.
+const STATUS_LINE: u8 = 12;
+
+/// The epoch in a response half's word.
+pub(super) const fn epoch(word: u32) -> u16 {
+    word as u16
+}
+
+const fn phase(word: u32) -> u32 {
+    word >> 16
+}
+
+/// Whether a 101 was seen.
+pub(super) const fn is_tunnel(word: u32) -> bool {
+    phase(word) == TUNNEL
+}
+
+impl ResponseHalf {
+    fn enter(&mut self, phase: u32) {
+        self.word = phase << 16 | u32::from(epoch(self.word));
+    }
+
+    /// An answer begins.
+    fn begin(&mut self, epoch: u16) {
+        self.word = STATUS << 16 | u32::from(epoch);
+        self.sent = 0;
+        self.restart();
+    }
+
+    /// A status line begins.
+    fn restart(&mut self) {
+        self.line = 0;
+        self.status = 0;
+        self.tail = 0;
+    }
+
+    /// One byte of the status line.
+    fn status_byte(&mut self, byte: u8) {
+        if self.line >= 9 {
+            self.status =
+                self.status.wrapping_mul(10).wrapping_add(u16::from(byte.wrapping_sub(b'0')));
+        }
+        self.line += 1;
+    }
+}
+
+/// Takes one segment with data; `other` is the request half's word.
+#[inline(always)]
+pub fn response<P: Payload + ?Sized>(
+    half: &mut ResponseHalf,
+    other: u32,
+    segment: &Segment,
+    payload: &P,
+) -> Step {
+    let len = payload.len();
+    if half.known == 0 {
+        half.known = 1;
+        half.next = segment.received;
+    }
+    let pending = RequestHalf::is_candidate(other);
+    if is_tunnel(half.word) && !(pending && request::epoch(other) != epoch(half.word)) {
+        return Step { frames: 0, ..Step::NONE };
+    }
+    let (skip, ahead) = match place(half.next, segment.received, segment.seq, len) {
+        Place::Next(skip) => (skip, false),
+        Place::Missed(_) => (0, false),
+        Place::Ahead => (0, true),
+        Place::Noise => return Step::NONE,
+    };
+    if !ahead {
+        half.next = segment.seq.wrapping_add(len);
+    }
+    if request::phase(other) == request::BUSY {
+        let interim = payload.read::<10>(skip).is_some_and(|line| matches!(&line, b"HTTP/1.1 1"));
+        if !interim {
+            half.answers = half.answers.wrapping_add(1);
+        }
+        return Step::NONE;
+    }
+    if !pending {
+        return Step::NONE;
+    }
+    if request::epoch(other) != epoch(half.word) {
+        half.begin(request::epoch(other));
+    } else if phase(half.word) == REST && payload.read::<7>(skip) == Some(*b"HTTP/1.") {
+        // The answer to the next of several pipelined requests.
+        half.begin(epoch(half.word));
+    }
+    if ahead {
+        return ship(half, 0, len);
+    }
+    head(half, skip, payload)
+}
+
+/// Sends `from..to` of the segment, as far as the cap allows.
+#[inline(always)]
+fn ship(half: &mut ResponseHalf, from: u32, to: u32) -> Step {
+    let room = REST_CAP.saturating_sub(half.sent);
+    let new = to.wrapping_sub(from);
+    let len = if new < room { new } else { room };
+    half.sent += len;
+    Step { from, len, frames: NO_FRAMES, ..Step::NONE }
+}
+
+/// A segment of an answer, in order.
+#[inline(always)]
+fn head<P: Payload + ?Sized>(half: &mut ResponseHalf, skip: u32, payload: &P) -> Step {
+    let len = payload.len();
+    let mut at = skip;
+    if phase(half.word) == INTERIM {
+        let end = scan::head_end(payload, at, half.tail, Which::First);
+        if end == 0 {
+            half.tail = scan::push_tail(half.tail, payload, at);
+            return ship(half, skip, len);
+        }
+        at = end;
+        half.restart();
+        half.enter(STATUS);
+    }
+    // Two rounds: an interim answer and the final one may share a segment.
+    let mut round = 0;
+    while round < 2 && phase(half.word) == STATUS {
+        round += 1;
+        at = status_line(half, at, payload);
+        if half.line < STATUS_LINE {
+            break;
+        }
+        match half.status {
+            101 => half.enter(SWITCHING),
+            100..200 => {
+                let end = scan::head_end(payload, at, 0, Which::First);
+                if end == 0 {
+                    half.tail = scan::push_tail(0, payload, at);
+                    half.enter(INTERIM);
+                } else {
+                    at = end;
+                    half.restart();
+                }
+            }
+            _ => half.enter(REST),
+        }
+    }
+    if phase(half.word) != SWITCHING {
+        return ship(half, skip, len);
+    }
+    let end = scan::head_end(payload, at, half.tail, Which::First);
+    if end == 0 {
+        half.tail = scan::push_tail(half.tail, payload, at);
+        return ship(half, skip, len);
+    }
+    half.enter(TUNNEL);
+    Step { opened: true, begin: true, frames: end, ..ship(half, skip, end) }
+}
+
+/// Reads the status line from `at` on, as far as this segment has it; gives the offset behind it.
+#[inline(always)]
+fn status_line<P: Payload + ?Sized>(half: &mut ResponseHalf, at: u32, payload: &P) -> u32 {
+    if half.line == 0
+        && let Some(line) = payload.read::<12>(at)
+    {
+        let [.., hundreds, tens, ones] = line;
+        half.status_byte_run([hundreds, tens, ones]);
+        return at + u32::from(STATUS_LINE);
+    }
+    let mut at = at;
+    let mut round = 0;
+    while round < STATUS_LINE && half.line < STATUS_LINE {
+        round += 1;
+        let Some([byte]) = payload.read::<1>(at) else { break };
+        half.status_byte(byte);
+        at += 1;
+    }
+    at
+}
+
+impl ResponseHalf {
+    /// The three digits of a status line that came whole.
+    fn status_byte_run(&mut self, digits: [u8; 3]) {
+        self.line = 9;
+        for digit in digits {
+            self.status_byte(digit);
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! What the first bytes of a segment are, and whether a handshake's own words stand in it.
+
+use crate::payload::{CHUNK, Payload};
+
+/// What a segment at a request boundary begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Start {
+    /// Nothing that a request begins with.
+    Other = 0,
+    /// A request without content (GET, HEAD, OPTIONS), an empty line before one, or a preamble.
+    Plain = 1,
+    /// A request that may have content (POST, PUT, ...).
+    Content = 2,
+    /// Fewer bytes than a method has, all of which fit one.
+    Short = 3,
+}
+
+/// Classifies the first bytes of a segment at `offset`.
+///
+/// The check is the four-byte compare that every data segment of every connection pays.
+#[inline(always)]
+pub fn start<P: Payload + ?Sized>(payload: &P, offset: u32) -> Start {
+    let left = payload.len().wrapping_sub(offset);
+    let Some(four) = payload.read::<4>(offset) else {
+        return short(payload, offset, left);
+    };
+    match &four {
+        b"GET " | b"HEAD" | b"OPTI" => Start::Plain,
+        b"POST" | b"PUT " | b"PATC" | b"DELE" | b"CONN" | b"TRAC" => Start::Content,
+        // An empty line before the request line (RFC 9112 section 2.2). A PROXY protocol preamble
+        // (v1 "PROXY ", v2 CR LF CR LF NUL) may have the request behind it.
+        b"PROX" | b"\r\nGE" | b"\r\n\r\n" => Start::Plain,
+        [b'\n', b'G', b'E', b'T'] => Start::Plain,
+        b"\r\nPO" | b"\r\nPU" | b"\r\nPA" => Start::Content,
+        _ => Start::Other,
+    }
+}
+
+/// Segments of one to three bytes: a client that writes byte by byte.
+#[inline(always)]
+fn short<P: Payload + ?Sized>(payload: &P, offset: u32, left: u32) -> Start {
+    let fits = match left {
+        1 => payload.read::<1>(offset).is_some_and(|[a]| is_first(a)),
+        2 => payload.read::<2>(offset).is_some_and(|[a, b]| {
+            matches!(
+                &[a, b],
+                b"GE" | b"HE" | b"OP" | b"PO" | b"PU" | b"PA" | b"DE" | b"PR" | b"\r\n"
+            )
+        }),
+        3 => payload.read::<3>(offset).is_some_and(|[a, b, c]| {
+            matches!(&[a, b, c], b"GET" | b"HEA" | b"OPT" | b"POS" | b"PUT" | b"PAT" | b"DEL")
+                || matches!(&[a, b, c], b"PRO" | b"\r\nG" | b"\r\nP" | b"\r\n\r")
+        }),
+        _ => false,
+    };
+    if fits { Start::Short } else { Start::Other }
+}
+
+const fn is_first(byte: u8) -> bool {
+    matches!(byte, b'G' | b'H' | b'O' | b'P' | b'D' | b'\r' | b'\n')
+}
+
+/// Whether the segment is a PROXY protocol preamble and nothing else (proxy-protocol.txt sections
+/// 2.1 and 2.2): the request comes in a later segment, at a boundary of its own.
+#[inline(always)]
+pub fn is_lone_preamble<P: Payload + ?Sized>(payload: &P, offset: u32) -> bool {
+    let left = payload.len().wrapping_sub(offset);
+    match payload.read::<16>(offset) {
+        Some([b'P', b'R', b'O', b'X', b'Y', b' ', ..]) => {
+            left <= 107
+                && payload.read::<2>(payload.len() - 2) == Some(*b"\r\n")
+                && !ends_head(payload)
+        }
+        Some([13, 10, 13, 10, 0, 13, 10, b'Q', b'U', b'I', b'T', 10, _, _, high, low]) => {
+            left == 16 + u32::from(u16::from_be_bytes([high, low]))
+        }
+        _ => false,
+    }
+}
+
+/// Whether the payload's last four bytes end a head.
+#[inline(always)]
+pub fn ends_head<P: Payload + ?Sized>(payload: &P) -> bool {
+    let len = payload.len();
+    len >= 4 && payload.read::<4>(len - 4) == Some(*b"\r\n\r\n")
+}
+
+/// How many bytes of a segment [`names_websocket`] looks at.
+pub const SCAN: u32 = 2048;
+
+/// The word's four aligned windows, lower case.
+const WINDOWS: [u32; 4] = [
+    u32::from_le_bytes(*b"webs"),
+    u32::from_le_bytes(*b"ebso"),
+    u32::from_le_bytes(*b"bsoc"),
+    u32::from_le_bytes(*b"sock"),
+];
+
+/// Whether `websocket` stands in the first [`SCAN`] bytes from `offset`, in any case.
+///
+/// Every header that makes a request a handshake has the word: `Sec-WebSocket-*` in its name,
+/// `Upgrade: websocket` in its value, so one word is the trigger for all of them, also when a hop has
+/// stripped `Upgrade`. Whether it really is one of these headers, the parser in user space decides.
+/// Nine bytes hold an aligned window of four wherever they stand, so one step for every four bytes
+/// finds them.
+#[inline(always)]
+pub fn names_websocket<P: Payload + ?Sized>(payload: &P, offset: u32) -> bool {
+    let mut chunk = [0_u8; CHUNK];
+    let mut at = offset;
+    let mut round = 0;
+    while round < SCAN / CHUNK as u32 {
+        round += 1;
+        if payload.chunk(at, &mut chunk) == 0 {
+            return false;
+        }
+        let (words, _) = chunk.as_chunks::<4>();
+        let mut index = 0;
+        while index < CHUNK / 4 {
+            let Some(bytes) = words.get(index) else { return false };
+            let word = u32::from_le_bytes(*bytes) | 0x2020_2020;
+            let into = match word {
+                w if w == WINDOWS[0] => 0,
+                w if w == WINDOWS[1] => 1,
+                w if w == WINDOWS[2] => 2,
+                w if w == WINDOWS[3] => 3,
+                _ => 4,
+            };
+            if into < 4 && is_websocket(payload, (at + 4 * index as u32).wrapping_sub(into)) {
+                return true;
+            }
+            index += 1;
+        }
+        at += CHUNK as u32;
+    }
+    false
+}
+
+/// Whether the nine bytes at `offset` are `websocket` in any case.
+#[inline(always)]
+fn is_websocket<P: Payload + ?Sized>(payload: &P, offset: u32) -> bool {
+    payload.read::<9>(offset).is_some_and(|[a, b, c, d, e, f, g, h, last]| {
+        let first = u64::from_le_bytes([a, b, c, d, e, f, g, h]) | 0x2020_2020_2020_2020;
+        first == u64::from_le_bytes(*b"websocke") && last | 0x20 == b't'
+    })
+}
+
+/// How many bytes [`head_end`] looks at.
+pub const HEAD_END_SCAN: u32 = 1024;
+
+/// Which of several head ends [`head_end`] gives.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    /// The first: where a response's frames begin.
+    First,
+    /// The last: pipelined requests before the handshake end with one too.
+    Last,
+}
+
+/// The offset behind a CR LF CR LF in the first [`HEAD_END_SCAN`] bytes from `offset`; 0 for none.
+///
+/// `tail` holds the last four bytes of the head before this segment, so that an end that straddles
+/// segments is found.
+#[inline(always)]
+pub fn head_end<P: Payload + ?Sized>(payload: &P, offset: u32, tail: u32, which: Which) -> u32 {
+    let mut chunk = [0_u8; CHUNK];
+    let mut tail = tail;
+    let mut at = offset;
+    let mut found = 0;
+    let mut round = 0;
+    while round < HEAD_END_SCAN / CHUNK as u32 {
+        round += 1;
+        let got = payload.chunk(at, &mut chunk);
+        let mut index = 0;
+        while index < CHUNK {
+            if index as u32 >= got {
+                return found;
+            }
+            let Some(byte) = chunk.get(index) else { return found };
+            tail = tail << 8 | u32::from(*byte);
+            index += 1;
+            if tail == CRLF_CRLF {
+                found = at + index as u32;
+                if which == Which::First {
+                    return found;
+                }
+            }
+        }
+        at += CHUNK as u32;
+    }
+    found
+}
+
+/// The four bytes that end a head, as [`push_tail`] collects them.
+pub const CRLF_CRLF: u32 = u32::from_be_bytes(*b"\r\n\r\n");
+
+/// Shifts the payload's last bytes, at most four, into `tail`.
+#[inline(always)]
+pub fn push_tail<P: Payload + ?Sized>(tail: u32, payload: &P, offset: u32) -> u32 {
+    let len = payload.len();
+    match len.wrapping_sub(offset) {
+        0 => tail,
+        1 => payload.read::<1>(offset).map_or(tail, |[a]| tail << 8 | u32::from(a)),
+        2 => payload
+            .read::<2>(offset)
+            .map_or(tail, |b| tail << 16 | u32::from(u16::from_be_bytes(b))),
+        3 => payload
+            .read::<3>(offset)
+            .map_or(tail, |[a, b, c]| tail << 24 | u32::from_be_bytes([0, a, b, c])),
+        _ => payload.read::<4>(len - 4).map_or(tail, u32::from_be_bytes),
+    }
+}
