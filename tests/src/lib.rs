@@ -1,1 +1,58 @@
-//! What the whole-program tests share.
+//! What the whole-program tests, the demo and the benchmark share: processes that end with their
+//! guard, real servers, the agent as a user starts it, and raw clients.
+//!
+//! Nothing here depends on the agent's crate: the binary is used as it is shipped.
+
+pub mod agent;
+pub mod http;
+pub mod metrics;
+pub mod nginx;
+pub mod node;
+pub mod process;
+pub mod tail;
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+/// How long anything that must happen may take; a busy machine needs only a fraction of it.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The workspace's root.
+pub fn workspace() -> &'static Path {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
+    own.parent().unwrap_or(own)
+}
+
+/// A fresh folder below `target/`, kept afterwards for a look at the logs.
+pub fn scratch(name: &str) -> Result<PathBuf> {
+    let folder = workspace().join("target/scratch").join(name);
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder)?;
+    }
+    std::fs::create_dir_all(&folder)
+        .with_context(|| format!("cannot make {}", folder.display()))?;
+    Ok(folder)
+}
+
+/// A port that nothing listens on.
+pub fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+}
+
+/// Asks until there is an answer; an error that names what was waited for when there is none in
+/// [`PATIENCE`].
+pub fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        if let Some(answer) = ask()? {
+            return Ok(answer);
+        }
+        if Instant::now() >= end {
+            bail!("waited {} s in vain for {what}", PATIENCE.as_secs());
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

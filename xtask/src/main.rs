@@ -1,2 +1,38 @@
 //! Every chore of the project, as `cargo xtask <chore>`.
-fn main() {}
+
+mod command;
+mod setup;
+mod test;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::setup::Group;
+
+/// Every chore of the project.
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Find or install what building, the demo, the tests and the benchmark need
+    Setup {
+        /// Only these (each chore asks for its own by itself)
+        #[arg(value_enum)]
+        groups: Vec<Group>,
+    },
+    /// Format, lints, unit and property tests, and the live tests on this kernel (needs root)
+    Test(test::Options),
+}
+
+fn main() -> Result<()> {
+    match Arguments::parse().chore {
+        Chore::Setup { groups } if groups.is_empty() => setup::run(Group::DEFAULT),
+        Chore::Setup { groups } => setup::run(&groups),
+        Chore::Test(options) => test::run_parts(&options),
+    }
+}

@@ -1,0 +1,1 @@
+//! The servers that the other tests use do what their paths say.

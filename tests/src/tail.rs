@@ -1,0 +1,55 @@
+//! `wstap tail --json`, read line by line.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use crate::PATIENCE;
+use crate::agent::{Agent, binary};
+use crate::process::{Lines, Process};
+
+/// A running tail.
+#[derive(Debug)]
+pub struct Tail {
+    process: Process,
+    lines: Lines,
+}
+
+impl Tail {
+    /// Starts a tail of the agent.
+    pub(crate) fn start(agent: &Agent, folder: &Path, arguments: &[&str]) -> Result<Self> {
+        let mut command = Command::new(binary()?);
+        command.args(["tail", "--json", "--socket"]).arg(agent.socket()).args(arguments);
+        let (process, lines) = Process::start_with_lines("tail", &mut command, folder)?;
+        Ok(Self { process, lines })
+    }
+
+    /// The next event that is as wanted.
+    pub fn next(&self, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
+        let end = Instant::now() + PATIENCE;
+        let mut others = Vec::new();
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            let Some(line) = self.lines.next_within(left) else {
+                bail!("no such event; the others:\n{}\n{}", others.join("\n"), self.process.log());
+            };
+            let event = serde_json::from_str(&line).with_context(|| format!("not JSON: {line}"))?;
+            if wanted(&event) {
+                return Ok(event);
+            }
+            others.push(line);
+        }
+    }
+
+    /// The events until none has come for this long.
+    pub fn until_quiet(&self, quiet: Duration) -> Result<Vec<Value>> {
+        let mut events = Vec::new();
+        while let Some(line) = self.lines.next_within(quiet) {
+            events.push(serde_json::from_str(&line).with_context(|| format!("not JSON: {line}"))?);
+        }
+        Ok(events)
+    }
+}

@@ -1,0 +1,90 @@
+//! `cargo xtask setup`: finds or installs what the other chores need. Quick and silent when
+//! nothing is missing.
+
+mod apt;
+mod bpf;
+mod node;
+
+use anyhow::Result;
+use clap::ValueEnum;
+
+use crate::command::{find, say};
+
+/// What is set up together.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Group {
+    /// What builds the agent: a Rust compiler for BPF, and bpf-linker
+    Bpf,
+    /// The real servers of the demo and the live tests: nginx, Node and its packages
+    Servers,
+    /// What the tests use besides
+    Test,
+    /// The benchmark's load generator
+    Bench,
+    /// Chromium, for the demo's browser (large, so only when asked for)
+    Browser,
+}
+
+impl Group {
+    /// What `cargo xtask setup` alone sets up.
+    pub(crate) const DEFAULT: &[Self] = &[Self::Bpf, Self::Servers, Self::Test, Self::Bench];
+
+    /// Programs, each with the Debian package that has it.
+    fn programs(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Bpf => &[],
+            Self::Servers => &[
+                ("nginx", "nginx-light"),
+                ("node", "nodejs"),
+                ("npm", "npm"),
+                ("openssl", "openssl"),
+            ],
+            Self::Test => &[
+                ("bpftool", "bpftool"),
+                ("capsh", "libcap2-bin"),
+                ("ip", "iproute2"),
+                ("promtool", "prometheus"),
+                ("setpriv", "util-linux"),
+            ],
+            Self::Bench => &[("wrk", "wrk")],
+            Self::Browser => &[("chromium", "chromium")],
+        }
+    }
+}
+
+/// One thing to do, and how long it usually takes.
+struct Step {
+    what: String,
+    work: Box<dyn FnOnce() -> Result<()>>,
+}
+
+/// Sets the groups up.
+pub(crate) fn run(groups: &[Group]) -> Result<()> {
+    let mut packages: Vec<&str> = groups
+        .iter()
+        .flat_map(|group| group.programs())
+        .filter(|(program, _)| find(program).is_none())
+        .map(|(_, package)| *package)
+        .collect();
+    let mut later = Vec::new();
+    if groups.contains(&Group::Bpf) {
+        packages.extend(bpf::missing_packages());
+        later.extend(bpf::linker_step());
+    }
+    if groups.contains(&Group::Servers) {
+        later.extend(node::step()?);
+    }
+
+    let mut steps = Vec::new();
+    steps.extend(apt::step(packages)?);
+    steps.extend(later);
+    let count = steps.len();
+    for (number, step) in steps.into_iter().enumerate() {
+        say(format!("setup [{}/{count}] {}", number + 1, step.what));
+        (step.work)()?;
+    }
+    if count > 0 {
+        say("setup: done");
+    }
+    Ok(())
+}

@@ -1,0 +1,55 @@
+//! `cargo xtask test`: everything that must hold before a change lands.
+
+use std::time::Instant;
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::command::{cargo, need_root, run, say};
+use crate::setup::{self, Group};
+
+/// What to leave out, and which tests to run.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Leave out the live tests, the only ones that need root
+    #[arg(long)]
+    no_live: bool,
+    /// Run only the live tests whose names contain this
+    #[arg(long, value_name = "NAME", conflicts_with = "no_live")]
+    live: Option<String>,
+}
+
+/// Runs the parts in the order of their cost and ends at the first that fails.
+pub(crate) fn run_parts(options: &Options) -> Result<()> {
+    if !options.no_live {
+        need_root("Capturing on this kernel (the live tests)", "test")?;
+    }
+    setup::run(&[Group::Bpf, Group::Servers, Group::Test])?;
+
+    if options.live.is_none() {
+        part("format", || run(&mut cargo(["fmt", "--all", "--check"])))?;
+        part("lints", || {
+            let all = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
+            run(&mut cargo(all))?;
+            let live = ["clippy", "--package", "wstap-tests", "--test", "live", "--"];
+            run(cargo(live).args(["-D", "warnings"]))
+        })?;
+        part("unit, property and replay tests", || run(&mut cargo(["test"])))?;
+    }
+    if !options.no_live {
+        part("live tests", || {
+            run(&mut cargo(["build", "--package", "wstap", "--bin", "wstap"]))?;
+            let mut live = cargo(["test", "--package", "wstap-tests", "--test", "live"]);
+            run(live.args(options.live.as_deref()))
+        })?;
+    }
+    Ok(())
+}
+
+fn part(name: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
+    say(format!("\n== {name}"));
+    let start = Instant::now();
+    work()?;
+    say(format!("== {name}: passed in {} s", start.elapsed().as_secs()));
+    Ok(())
+}
