@@ -81,6 +81,8 @@ pub enum Answer {
     },
     /// No answer within the handshake timeout.
     TimedOut,
+    /// The server sent bytes, and they are not the head of a response: garbage, or a head that broke off.
+    Malformed,
     /// There was, or may have been, an answer, but the agent missed it.
     Unobserved,
 }

@@ -5,6 +5,62 @@
 //! Secrets end here: headers that are not on the allow-list, query strings, credentials and tokens are
 //! dropped or masked while parsing, so that no later stage can leak them.
 
+mod framing;
+mod head;
+mod mask;
+mod request;
+mod response;
+
+pub use framing::{Extent, HEAD_MAX, Start, head_end, message_start};
+pub use request::{Request, parse_request, parse_truncated_request};
+pub use response::{Response, parse_response};
+
+/// Why the bytes at a message's start are not a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ParseError {
+    /// More bytes may make it one.
+    #[error("the head is not complete")]
+    Incomplete,
+    /// No further bytes can make it one.
+    #[error("the bytes are not an HTTP/1.x head")]
+    Malformed,
+}
+
+/// A value that must be compared and must never be shown: `Debug` prints `<masked>`, there is no `Display`.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Secret(Box<str>);
+
+impl Secret {
+    /// Wraps a value.
+    pub fn new(value: impl Into<Box<str>>) -> Self {
+        Self(value.into())
+    }
+
+    /// The value itself: for comparing and hashing only, never for output.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(MASKED)
+    }
+}
+
+/// What stands for a value that is there and must not be shown.
+pub const MASKED: &str = "<masked>";
+
+/// What was wrong with a head that could be read all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Defect {
+    /// It breaks the grammar of RFC 9112 (a folded line, control characters, an invalid name): the fields that
+    /// could be read are there. A folded value keeps its line break.
+    Irregular,
+    /// Its end was not seen: a field that is absent here may have been sent.
+    Truncated,
+}
+
 /// The version of an HTTP/1.x message (RFC 9112 section 2.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Version {
@@ -74,8 +130,15 @@ pub struct RequestHead {
     /// The version in the request line.
     pub version: Version,
     /// The allow-listed fields. Fields whose value is secret but whose presence matters (`cookie`,
-    /// `authorization`) are there with the value `<masked>`.
+    /// `authorization`, `sec-websocket-key`) are there with the value [`MASKED`], and so are tokens in
+    /// `sec-websocket-protocol` that look like credentials.
     pub headers: Headers,
+    /// `Sec-WebSocket-Key` as sent, for the accept check and for joining legs; repeated fields are joined by `, `.
+    pub key: Option<Secret>,
+    /// The subprotocols as offered, unmasked, in order: for comparing with the answer's.
+    pub subprotocols: Vec<Secret>,
+    /// What was wrong with the head, if it is not a regular one.
+    pub defect: Option<Defect>,
 }
 
 /// The head of the answer, and the first bytes of its body.
@@ -89,6 +152,8 @@ pub struct ResponseHead {
     pub reason: Box<str>,
     /// The allow-listed fields.
     pub headers: Headers,
+    /// The subprotocols that the answer names, unmasked (more than one is a fault of its own).
+    pub subprotocols: Vec<Secret>,
     /// At most [`BODY_PREFIX`] bytes of the content (a chunked body's chunk-size line is skipped).
     /// For fingerprints only: it never reaches a sink.
     pub body: Box<[u8]>,

@@ -1,0 +1,329 @@
+//! Which header fields are kept, and what of their values: the place where secrets end.
+//!
+//! In: a field's name and raw value. Out: the text that later stages may see, or nothing.
+
+use super::MASKED;
+
+/// Request fields whose value is kept.
+const REQUEST: &[&str] = &[
+    "accept-encoding",
+    "accept-language",
+    "cdn-loop",
+    "cf-ray",
+    "cf-visitor",
+    "connection",
+    "content-length",
+    "forwarded",
+    "front-end-https",
+    "host",
+    "http2-settings",
+    "sec-fetch-dest",
+    "sec-fetch-mode",
+    "sec-fetch-site",
+    "sec-websocket-extensions",
+    "sec-websocket-version",
+    "surrogate-capability",
+    "te",
+    "transfer-encoding",
+    "upgrade",
+    "user-agent",
+    "via",
+    "x-amzn-trace-id",
+    "x-envoy-expected-rq-timeout-ms",
+    "x-envoy-external-address",
+    "x-envoy-internal",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-prefix",
+    "x-forwarded-proto",
+    "x-forwarded-protocol",
+    "x-forwarded-scheme",
+    "x-forwarded-server",
+    "x-forwarded-ssl",
+    "x-host",
+    "x-original-host",
+    "x-original-proto",
+    "x-real-ip",
+    "x-scheme",
+    "x-url-scheme",
+];
+
+/// Request fields of which only the presence is kept.
+const REQUEST_PRESENCE: &[&str] = &[
+    "authorization",
+    "cookie",
+    "proxy-authorization",
+    "sec-websocket-key",
+    "sec-websocket-key1",
+    "sec-websocket-key2",
+    "x-api-key",
+    "x-envoy-original-path",
+    "x-original-uri",
+    "x-original-url",
+    "x-request-id",
+];
+
+/// Response fields whose value is kept.
+const RESPONSE: &[&str] = &[
+    "access-control-allow-credentials",
+    "access-control-allow-headers",
+    "access-control-allow-methods",
+    "access-control-allow-origin",
+    "allow",
+    "cache-control",
+    "cf-mitigated",
+    "cf-ray",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "retry-after",
+    "sec-websocket-accept",
+    "sec-websocket-extensions",
+    "sec-websocket-version",
+    "server",
+    "transfer-encoding",
+    "upgrade",
+    "vary",
+    "via",
+    "x-amzn-errortype",
+    "x-cache",
+    "x-content-type-options",
+    "x-envoy-upstream-service-time",
+    "x-powered-by",
+    "x-request-id",
+    "x-runtime",
+    "x-squid-error",
+    "x-varnish",
+    "x-websocket-reject-reason",
+];
+
+/// Response fields of which only the presence is kept.
+const RESPONSE_PRESENCE: &[&str] = &["set-cookie", "proxy-authenticate"];
+
+/// What a later stage may see of the request field `name` (any case), or `None` when it may not see it at all.
+pub(super) fn request_field(name: &str, value: &str) -> Option<String> {
+    if listed(REQUEST, name) {
+        let host_like =
+            name.eq_ignore_ascii_case("host") || name.eq_ignore_ascii_case("x-forwarded-host");
+        return Some(if host_like { without_userinfo(value) } else { value.to_owned() });
+    }
+    if listed(REQUEST_PRESENCE, name) {
+        return Some(MASKED.to_owned());
+    }
+    if name.eq_ignore_ascii_case("origin") {
+        return Some(url(value));
+    }
+    if name.eq_ignore_ascii_case("referer") {
+        return Some(origin_of(value));
+    }
+    name.eq_ignore_ascii_case("sec-websocket-protocol").then(|| subprotocols(value))
+}
+
+/// What a later stage may see of the response field `name` (any case), or `None`.
+pub(super) fn response_field(name: &str, value: &str) -> Option<String> {
+    if listed(RESPONSE, name) {
+        return Some(value.to_owned());
+    }
+    if listed(RESPONSE_PRESENCE, name) {
+        return Some(MASKED.to_owned());
+    }
+    if name.eq_ignore_ascii_case("location") {
+        return Some(url(value));
+    }
+    if name.eq_ignore_ascii_case("www-authenticate") {
+        // The scheme tells which credentials are wanted; challenges carry nonces.
+        return Some(value.split([' ', ',', '\t']).next().unwrap_or_default().to_owned());
+    }
+    name.eq_ignore_ascii_case("sec-websocket-protocol").then(|| subprotocols(value))
+}
+
+fn listed(names: &[&str], name: &str) -> bool {
+    names.iter().any(|listed| listed.eq_ignore_ascii_case(name))
+}
+
+/// A list of subprotocols with everything that looks like a credential masked.
+fn subprotocols(value: &str) -> String {
+    let mut after_marker = false;
+    let mut out = String::with_capacity(value.len());
+    for (i, token) in value.split(',').enumerate() {
+        if i > 0 {
+            out.push_str(", ");
+        }
+        let token = token.trim();
+        if after_marker && !token.is_empty() {
+            out.push_str(MASKED);
+        } else {
+            out.push_str(&subprotocol(token));
+        }
+        after_marker = is_marker(token);
+    }
+    out
+}
+
+/// One subprotocol: a plain name as it is, a credential masked, a name that carries one cut after the marker.
+fn subprotocol(token: &str) -> String {
+    // `base64url.bearer.authorization.k8s.io.<token>` and its like: the marker says that the rest is secret.
+    let mut position = 0;
+    for segment in token.split_inclusive(['.', '-', '_', ':', '=', ' ']) {
+        position += segment.len();
+        let name = segment.trim_end_matches(['.', '-', '_', ':', '=', ' ']);
+        if is_marker(name)
+            && position < token.len()
+            && let Some(kept) = token.get(..position)
+        {
+            return format!("{kept}{MASKED}");
+        }
+    }
+    if looks_like_credential(token) { MASKED.to_owned() } else { token.to_owned() }
+}
+
+/// Words after which applications put a token into `Sec-WebSocket-Protocol`.
+fn is_marker(word: &str) -> bool {
+    const MARKERS: &[&str] = &[
+        "access_token",
+        "accesstoken",
+        "apikey",
+        "api_key",
+        "api-key",
+        "auth",
+        "authentication",
+        "authorization",
+        "bearer",
+        "jwt",
+        "key",
+        "passwd",
+        "password",
+        "secret",
+        "session",
+        "ticket",
+        "token",
+    ];
+    listed(MARKERS, word)
+}
+
+/// Whether a token has the look of a random value rather than of a name that somebody chose.
+pub(super) fn looks_like_credential(token: &str) -> bool {
+    const NAME_MAX: usize = 64;
+    if token.len() > NAME_MAX || token.starts_with("eyJ") {
+        return true;
+    }
+    let hex = |c: char| c.is_ascii_hexdigit() || c == '-';
+    if token.len() >= 32 && token.chars().all(hex) {
+        return true;
+    }
+    token.split(['.', '-', '_', ':', '/']).any(|segment| {
+        let has = |test: fn(&u8) -> bool| segment.bytes().any(|b| test(&b));
+        let digit = has(u8::is_ascii_digit);
+        let mixed = digit && has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase);
+        segment.len() >= 24 || (segment.len() >= 16 && digit) || (segment.len() >= 12 && mixed)
+    })
+}
+
+/// A path without its query and fragment, and with segments that are credentials masked.
+pub(super) fn path(target: &str) -> String {
+    let bare = target.split(['?', '#']).next().unwrap_or_default();
+    let secret = |segment: &str| {
+        // Ids are long and random too: only what cannot be a name or an id is hidden.
+        (segment.starts_with("eyJ") && segment.len() > 20)
+            || (segment.len() > 64 && looks_like_credential(segment))
+    };
+    if !bare.split('/').any(secret) {
+        return bare.to_owned();
+    }
+    let parts: Vec<_> =
+        bare.split('/').map(|part| if secret(part) { MASKED } else { part }).collect();
+    parts.join("/")
+}
+
+/// A URL without user information, and with the query's content masked.
+fn url(value: &str) -> String {
+    let mut parts = value.splitn(2, ['?', '#']);
+    let mut kept = without_userinfo(parts.next().unwrap_or_default());
+    if parts.next().is_some() {
+        kept.push('?');
+        kept.push_str(MASKED);
+    }
+    kept
+}
+
+/// The scheme and authority of a URL, without user information.
+fn origin_of(value: &str) -> String {
+    let Some((scheme, rest)) = value.split_once("://") else { return MASKED.to_owned() };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    without_userinfo(&format!("{scheme}://{authority}"))
+}
+
+/// `value` with the user information of its authority masked.
+fn without_userinfo(value: &str) -> String {
+    let (scheme, rest) = match value.split_once("://") {
+        Some((scheme, rest)) => (Some(scheme), rest),
+        None => (None, value),
+    };
+    let authority = rest.split('/').next().unwrap_or_default();
+    let Some((_, host)) = authority.rsplit_once('@') else { return value.to_owned() };
+    let path = rest.strip_prefix(authority).unwrap_or_default();
+    match scheme {
+        Some(scheme) => format!("{scheme}://{MASKED}@{host}{path}"),
+        None => format!("{MASKED}@{host}{path}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_subprotocols_stay_and_credentials_do_not() {
+        for name in [
+            "chat",
+            "mqtt",
+            "v10.stomp",
+            "wamp.2.json",
+            "graphql-transport-ws",
+            "actioncable-v1-json",
+            "actioncable-unsupported",
+            "ocpp1.6",
+            "v5.channel.k8s.io",
+            "base64.binary.k8s.io",
+            "org.apache.guacamole",
+            "vite-hmr",
+        ] {
+            assert_eq!(subprotocols(name), name);
+        }
+        for (sent, seen) in [
+            ("chat, eyJhbGciOiJIUzI1NiJ9.e30.x", "chat, <masked>"),
+            ("bearer, hunter2", "bearer, <masked>"),
+            ("access_token, hunter2, chat", "access_token, <masked>, chat"),
+            ("base64url.bearer.authorization.k8s.io.aHVudGVy", "base64url.bearer.<masked>"),
+            ("token-hunter2", "token-<masked>"),
+            ("550e8400-e29b-41d4-a716-446655440000", "<masked>"),
+            ("aGVsbG8gd29ybGQ5", "<masked>"),
+        ] {
+            assert_eq!(subprotocols(sent), seen);
+        }
+    }
+
+    #[test]
+    fn urls_lose_user_information_and_queries() {
+        assert_eq!(
+            url("https://bob:pw@x.example/a?token=1"),
+            "https://<masked>@x.example/a?<masked>"
+        );
+        assert_eq!(url("https://x.example"), "https://x.example");
+        assert_eq!(url("null"), "null");
+        assert_eq!(origin_of("https://bob:pw@x.example/a?token=1"), "https://<masked>@x.example");
+        assert_eq!(path("/a/b?x=1#y"), "/a/b");
+        assert_eq!(path("/ws/eyJhbGciOiJIUzI1NiJ9.e30.x"), "/ws/<masked>");
+    }
+
+    #[test]
+    fn unlisted_fields_are_dropped_and_secret_ones_masked() {
+        assert_eq!(request_field("X-Custom", "a"), None);
+        assert_eq!(request_field("COOKIE", "a=b").as_deref(), Some(MASKED));
+        assert_eq!(request_field("Authorization", "Basic x").as_deref(), Some(MASKED));
+        assert_eq!(response_field("WWW-Authenticate", "Digest nonce=1").as_deref(), Some("Digest"));
+        assert_eq!(response_field("Set-Cookie", "a=b").as_deref(), Some(MASKED));
+    }
+}

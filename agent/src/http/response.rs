@@ -1,0 +1,154 @@
+//! Response heads and the first bytes of their content.
+
+use super::{
+    BODY_PREFIX, Extent, Headers, ParseError, ResponseHead, Start, Version,
+    framing::{Framing, head_end, message_start},
+    head, mask,
+    request::tokens,
+};
+
+/// A final response at the start of some bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Response {
+    /// What it says.
+    pub head: ResponseHead,
+    /// Whether [`ResponseHead::body`] will not grow with more bytes.
+    pub body_complete: bool,
+    /// Where it ends, counted from the first byte that was given.
+    pub extent: Extent,
+}
+
+/// Reads the final response at the start of `bytes`; interim ones (1xx other than 101) are skipped.
+///
+/// `no_content`: the request was a `HEAD`.
+pub fn parse_response(bytes: &[u8], no_content: bool) -> Result<Response, ParseError> {
+    let mut at = 0;
+    loop {
+        let rest = bytes.get(at..).unwrap_or_default();
+        let Start::At(start) = message_start(rest) else { return Err(ParseError::Incomplete) };
+        let rest = rest.get(start..).unwrap_or_default();
+        let length = head_end(rest, 0).ok_or(ParseError::Incomplete)?;
+        let (head, body) = rest.split_at_checked(length).ok_or(ParseError::Incomplete)?;
+        at += start + length;
+        let (mut head, framing) =
+            parse(head, head, false).or_else(|_| parse(&head::regular(head), head, true))?;
+        if head.status != 101 && (100..200).contains(&head.status) {
+            continue;
+        }
+        // RFC 9112 section 6.3, rules 1 and 2.
+        let no_content = no_content || matches!(head.status, 101 | 204 | 304);
+        let extent = if no_content {
+            Extent::Ends(at as u64)
+        } else {
+            framing.extent(at, body, Extent::Open)
+        };
+        if !no_content {
+            head.body = framing.content(body, BODY_PREFIX).into();
+        }
+        let ended = matches!(extent, Extent::Ends(end) if end <= bytes.len() as u64);
+        let body_complete = ended || head.body.len() >= BODY_PREFIX;
+        return Ok(Response { head, body_complete, extent });
+    }
+}
+
+fn parse(
+    view: &[u8],
+    original: &[u8],
+    lenient: bool,
+) -> Result<(ResponseHead, Framing), ParseError> {
+    let mut room = head::room(view);
+    let mut response = httparse::Response::new(&mut room);
+    match head::config(lenient).parse_response(&mut response, view) {
+        Ok(httparse::Status::Complete(length)) if length == view.len() => {}
+        _ => return Err(ParseError::Malformed),
+    }
+    let (Some(version), Some(status)) = (response.version, response.code) else {
+        return Err(ParseError::Malformed);
+    };
+    let mut framing = Framing::default();
+    let mut headers = Headers::default();
+    let mut subprotocols = Vec::new();
+    for (name, value) in head::fields(response.headers, view, original) {
+        framing.field(name, &value);
+        if name.eq_ignore_ascii_case("sec-websocket-protocol") {
+            subprotocols.extend(tokens(&value));
+        }
+        if let Some(kept) = mask::response_field(name, &value) {
+            headers.push(name, &kept);
+        }
+    }
+    let head = ResponseHead {
+        version: if version == 0 { Version::Http10 } else { Version::Http11 },
+        status,
+        reason: response.reason.unwrap_or_default().into(),
+        headers,
+        subprotocols,
+        body: Box::default(),
+    };
+    Ok((head, framing))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read(text: &str) -> Response {
+        parse_response(text.as_bytes(), false).expect("parses")
+    }
+
+    #[test]
+    fn a_101_ends_with_its_head() {
+        let text = "HTTP/1.0 101\r\nUpgrade: websocket\r\nSec-WebSocket-Protocol: chat\r\n\r\n";
+        let response = read(&format!("{text}\u{1}"));
+        assert_eq!((response.head.status, response.head.version), (101, Version::Http10));
+        assert_eq!(response.extent, Extent::Ends(text.len() as u64));
+        assert!(response.body_complete);
+        assert_eq!(response.head.subprotocols.len(), 1);
+    }
+
+    #[test]
+    fn interim_responses_are_skipped() {
+        let text = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n";
+        assert_eq!(parse_response(text.as_bytes(), false), Err(ParseError::Incomplete));
+        let response = read(&format!("{text}HTTP/1.1 403 \r\nContent-Length: 3\r\n\r\nno!"));
+        assert_eq!(
+            (response.head.status, &*response.head.reason, &*response.head.body),
+            (403, "", &b"no!"[..])
+        );
+        assert!(response.body_complete);
+    }
+
+    #[test]
+    fn content_is_kept_up_to_a_bound() {
+        let response = read("HTTP/1.1 403 Forbidden\r\nContent-Length: 10\r\n\r\nForb");
+        assert_eq!((&*response.head.body, response.body_complete), (&b"Forb"[..], false));
+        let chunked =
+            read("HTTP/1.1 400 B\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n");
+        assert_eq!((&*chunked.head.body, chunked.body_complete), (&b"hello"[..], true));
+        let endless = read(&format!("HTTP/1.1 500 E\r\n\r\n{}", "x".repeat(2000)));
+        assert_eq!((endless.head.body.len(), endless.extent), (BODY_PREFIX, Extent::Open));
+        assert!(endless.body_complete);
+    }
+
+    #[test]
+    fn odd_but_readable_heads() {
+        assert_eq!(read("HTTP/1.1 403 Access denied\r\n\r\n").extent, Extent::Open);
+        let odd = read("HTTP/1.1  404 Not Found\nServer: a\n b\nServer : c\n\n");
+        assert_eq!(odd.head.headers.all("server").collect::<Vec<_>>(), ["a\n b", "c"]);
+        assert_eq!(
+            parse_response(b"HTTP/1.1 404 N\r\nContent-Length: 9\r\n\r\n", true).unwrap().extent,
+            Extent::Ends(37)
+        );
+        assert_eq!(parse_response(b"{\"type\":\"error\"}\n\n", false), Err(ParseError::Malformed));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let _ = parse_response(&bytes, false);
+            let _ = parse_response(&[b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", &bytes[..]].concat(), false);
+        }
+    }
+}
