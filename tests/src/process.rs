@@ -55,10 +55,9 @@ impl Process {
     }
 
     fn spawn(name: &str, command: &mut Command, log: PathBuf) -> Result<Self> {
-        let child = command
-            .stdin(Stdio::null())
-            .spawn()
-            .with_context(|| format!("cannot start {name} ({})", command.get_program().display()))?;
+        let child = command.stdin(Stdio::null()).spawn().with_context(|| {
+            format!("cannot start {name} ({})", command.get_program().display())
+        })?;
         Ok(Self { child, name: name.to_owned(), log })
     }
 

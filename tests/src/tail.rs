@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::PATIENCE;
 use crate::agent::{Agent, binary};
+use crate::metrics::Metrics;
 use crate::process::{Lines, Process};
 
 /// A running tail.
@@ -19,11 +20,14 @@ pub struct Tail {
 }
 
 impl Tail {
-    /// Starts a tail of the agent.
+    /// Starts a tail of the agent and waits until the agent counts it.
     pub(crate) fn start(agent: &Agent, folder: &Path, arguments: &[&str]) -> Result<Self> {
         let mut command = Command::new(binary()?);
         command.args(["tail", "--json", "--socket"]).arg(agent.socket()).args(arguments);
+        let readers = |metrics: &Metrics| metrics.count("wstap_tail_readers", &[]);
+        let before = readers(&agent.metrics()?);
         let (process, lines) = Process::start_with_lines("tail", &mut command, folder)?;
+        agent.wait_for_metrics("the tail to join", |metrics| readers(metrics) > before)?;
         Ok(Self { process, lines })
     }
 

@@ -1,6 +1,7 @@
 //! Every chore of the project, as `cargo xtask <chore>`.
 
 mod command;
+mod demo;
 mod setup;
 mod test;
 
@@ -25,6 +26,8 @@ enum Chore {
         #[arg(value_enum)]
         groups: Vec<Group>,
     },
+    /// A chat behind nginx, right and in five broken ways, and what wstap says of it (needs root)
+    Demo,
     /// Format, lints, unit and property tests, and the live tests on this kernel (needs root)
     Test(test::Options),
 }
@@ -33,6 +36,7 @@ fn main() -> Result<()> {
     match Arguments::parse().chore {
         Chore::Setup { groups } if groups.is_empty() => setup::run(Group::DEFAULT),
         Chore::Setup { groups } => setup::run(&groups),
+        Chore::Demo => demo::run(),
         Chore::Test(options) => test::run_parts(&options),
     }
 }
