@@ -2,8 +2,11 @@
 //!
 //! Fields may be added, never renamed.
 
+mod origin;
+
 use serde::{Deserialize, Serialize};
 
+pub use self::origin::normalised_origin;
 use crate::diagnose::{Cause, Confidence};
 
 /// One line of `--json`.
@@ -77,13 +80,23 @@ pub struct HandshakeEvent {
 }
 
 /// Which side of the connection this host is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum RoleName {
     /// The request came in.
     Server,
     /// The request went out.
     Client,
+}
+
+impl RoleName {
+    /// The name in the public interface: JSON, labels, the terminal.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Server => "server",
+            Self::Client => "client",
+        }
+    }
 }
 
 /// What became of an opening handshake.
@@ -104,6 +117,20 @@ pub enum Outcome {
     Unobserved,
 }
 
+impl Outcome {
+    /// The name in the public interface: JSON, labels, the terminal.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Failed => "failed",
+            Self::Rejected => "rejected",
+            Self::Unanswered => "unanswered",
+            Self::TimedOut => "timed-out",
+            Self::Unobserved => "unobserved",
+        }
+    }
+}
+
 /// The scheme that the client used, as far as the headers tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -116,6 +143,17 @@ pub enum Scheme {
     Unknown,
 }
 
+impl Scheme {
+    /// The name in the public interface: JSON, labels, the terminal.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ws => "ws",
+            Self::Wss => "wss",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
 /// What the configured origin policy says of an origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -124,8 +162,19 @@ pub enum Policy {
     Allowed,
     /// A policy is set and no pattern matches.
     Foreign,
-    /// No policy is set.
+    /// No policy is set, or the request has no `Origin` to judge.
     None,
+}
+
+impl Policy {
+    /// The name in the public interface: JSON, labels, the terminal.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Allowed => "allowed",
+            Self::Foreign => "foreign",
+            Self::None => "none",
+        }
+    }
 }
 
 /// A named value that decided a verdict.
@@ -246,6 +295,17 @@ pub enum Initiator {
     Unknown,
 }
 
+impl Initiator {
+    /// The name in the public interface: JSON, labels, the terminal.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Peer => "peer",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
 /// What ended a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -258,6 +318,18 @@ pub enum ClosedBy {
     Rst,
     /// Neither was seen.
     Timeout,
+}
+
+impl ClosedBy {
+    /// The name in the public interface: JSON, labels, the terminal.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::CloseFrame => "close-frame",
+            Self::Fin => "fin",
+            Self::Rst => "rst",
+            Self::Timeout => "timeout",
+        }
+    }
 }
 
 /// Events that a slow reader did not get.

@@ -3,7 +3,10 @@
 //!
 //! The modules stand in the order of the data path; each imports only those before it.
 
+pub mod cli;
+pub mod config;
 pub mod diagnose;
 pub mod event;
 pub mod handshake;
 pub mod http;
+pub mod sink;

@@ -1,0 +1,155 @@
+//! The command line: what can be asked for, and which command answers.
+//!
+//! In: arguments and environment. Out: a command run, or one line on standard error:
+//! `wstap: what failed: what to do`.
+
+mod run;
+mod tail;
+
+use std::{io, process::ExitCode, sync::Arc};
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+
+use crate::{
+    config::{CaptureOptions, ConfigFile, ServeOptions, Settings},
+    event::Event,
+    sink::{Sinks, filter::Filter},
+};
+
+/// Tells which WebSocket handshakes fail, from which origin, and why: from the Linux kernel, without
+/// touching the application.
+#[derive(Debug, Parser)]
+#[command(name = "wstap", version, propagate_version = true, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the agent: capture, serve metrics and the live tail
+    Run(RunArgs),
+    /// Show failed handshakes as they happen
+    Tail(TailArgs),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page (roff)
+    Man,
+}
+
+#[derive(Args, Debug)]
+struct RunArgs {
+    #[command(flatten)]
+    options: ServeOptions,
+    #[command(flatten)]
+    file: ConfigFile,
+    /// Check the options and the configuration file, say what they come to, and exit
+    #[arg(long)]
+    check_config: bool,
+}
+
+#[derive(Args, Debug)]
+struct TailArgs {
+    #[command(flatten)]
+    filter: Filter,
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(flatten)]
+    options: CaptureOptions,
+    #[command(flatten)]
+    file: ConfigFile,
+}
+
+#[derive(Args, Debug)]
+struct OutputArgs {
+    /// One JSON object a line
+    #[arg(long)]
+    json: bool,
+}
+
+/// What the commands need of the pipeline.
+#[derive(Clone, Copy)]
+pub struct Pipeline {
+    /// Captures until `stop` turns true (or its sender is gone) and publishes to the sinks; sets the
+    /// stats source, and readiness once it sees traffic. Runs on a thread of its own.
+    pub run: fn(&Settings, Arc<Sinks>, Stop) -> anyhow::Result<()>,
+    /// Captures and gives each event to the function, until it answers `false`.
+    pub capture: fn(&Settings, &mut dyn FnMut(Event) -> bool) -> anyhow::Result<()>,
+}
+
+/// Turns true when the agent shall end.
+pub type Stop = tokio::sync::watch::Receiver<bool>;
+
+impl Cli {
+    /// Runs the command. A reader of our output that has gone is no failure.
+    pub fn run(self, pipeline: Pipeline) -> ExitCode {
+        let result = match self.command {
+            Command::Run(args) => run::run(args, pipeline),
+            Command::Tail(args) => tail::run(args, pipeline),
+            Command::Completions { shell } => {
+                let mut script = Vec::new();
+                clap_complete::generate(shell, &mut Self::command(), "wstap", &mut script);
+                print(&script)
+            }
+            Command::Man => manual().and_then(|page| print(&page)),
+        };
+        match result {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+            Err(error) => {
+                complain(&format!("{error:#}"));
+                ExitCode::FAILURE
+            }
+        }
+    }
+}
+
+/// The manual page of `wstap` and its commands.
+fn manual() -> anyhow::Result<Vec<u8>> {
+    let mut page = Vec::new();
+    let mut command = Cli::command();
+    command.build();
+    clap_mangen::Man::new(command.clone()).render(&mut page)?;
+    for subcommand in command.get_subcommands() {
+        clap_mangen::Man::new(subcommand.clone()).render(&mut page)?;
+    }
+    Ok(page)
+}
+
+fn print(bytes: &[u8]) -> anyhow::Result<()> {
+    use io::Write as _;
+    let mut out = io::stdout().lock();
+    out.write_all(bytes)?;
+    out.flush()?;
+    Ok(())
+}
+
+/// One line on standard error; standard error that is gone cannot be told.
+fn complain(text: &str) {
+    use io::Write as _;
+    let line = text.lines().collect::<Vec<_>>().join(" ");
+    let _ = writeln!(io::stderr(), "wstap: {line}");
+}
+
+/// Sends the log to standard error; `WSTAP_LOG` overrides the level.
+fn log_to_stderr(level: &str) {
+    use std::io::IsTerminal as _;
+    let filter = tracing_subscriber::EnvFilter::try_from_env("WSTAP_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .init();
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause
+            .downcast_ref::<io::Error>()
+            .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    })
+}

@@ -1,0 +1,94 @@
+//! `wstap run`: the agent.
+//!
+//! In: settings. Out: exit code. Binds first, so that a port in use is told before anything is
+//! attached; then captures on a thread of its own until SIGTERM, SIGINT or an error.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use tokio::{
+    runtime,
+    signal::unix::{SignalKind, signal},
+    sync::{oneshot, watch},
+};
+
+use super::{Pipeline, RunArgs, print};
+use crate::{
+    config::Settings,
+    sink::{Servers, Sinks},
+};
+
+/// Threads that serve readers and scrapes: a slow scrape holds up nobody.
+const SERVER_THREADS: usize = 2;
+/// How long the capture may take to detach before the agent ends anyway; the kernel detaches then.
+const DETACH_TIMEOUT: Duration = Duration::from_secs(5);
+
+pub(super) fn run(args: RunArgs, pipeline: Pipeline) -> anyhow::Result<()> {
+    let settings = Settings::resolve(args.options, args.file.config.as_deref())?;
+    if args.check_config {
+        return print(settings.to_string().as_bytes());
+    }
+    super::log_to_stderr("info");
+    let sinks = Arc::new(Sinks::new(&settings)?);
+    let servers = Servers::bind(&settings)?;
+    let runtime = runtime::Builder::new_multi_thread()
+        .worker_threads(SERVER_THREADS)
+        .thread_name("serve")
+        .enable_all()
+        .build()
+        .context("cannot start the server threads")?;
+    let result = runtime.block_on(serve(settings, sinks, &servers, pipeline));
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    result
+}
+
+async fn serve(
+    settings: Settings,
+    sinks: Arc<Sinks>,
+    servers: &Servers,
+    pipeline: Pipeline,
+) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::spawn(announce(
+        Arc::clone(&sinks),
+        format!(
+            "metrics on http://{}/metrics, live tail on {}",
+            servers.metrics_addr()?,
+            settings.socket.display()
+        ),
+        settings.ready_file.clone(),
+    ));
+    let (stop, stopped) = watch::channel(false);
+    let (ended, mut capture) = oneshot::channel();
+    let for_capture = Arc::clone(&sinks);
+    std::thread::Builder::new().name("capture".to_owned()).spawn(move || {
+        // The receiver is gone only when the agent is ending anyway.
+        let _ = ended.send((pipeline.run)(&settings, for_capture, stopped));
+    })?;
+    let captured = |ended: Result<anyhow::Result<()>, _>| {
+        ended.unwrap_or_else(|_| Err(anyhow::anyhow!("the capture broke down: please report this")))
+    };
+    tokio::select! {
+        served = servers.serve(sinks) => served.context("cannot serve metrics any longer")?,
+        ended = &mut capture => return captured(ended),
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    stop.send_replace(true);
+    match tokio::time::timeout(DETACH_TIMEOUT, capture).await {
+        Ok(ended) => captured(ended),
+        Err(_) => Ok(()),
+    }
+}
+
+/// Says once that the agent is ready, in the log and by the file that was asked for.
+async fn announce(sinks: Arc<Sinks>, what: String, file: Option<PathBuf>) {
+    sinks.ready().await;
+    tracing::info!("ready: {what}");
+    if let Some(file) = file
+        && let Err(error) = std::fs::write(&file, "")
+    {
+        tracing::warn!("cannot create {}: {error}", file.display());
+    }
+}

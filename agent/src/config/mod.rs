@@ -1,0 +1,187 @@
+//! The agent's settings: flags over environment over the configuration file over the defaults.
+//!
+//! In: parsed flags (which already hold the environment) and the file. Out: [`Settings`], checked.
+
+mod file;
+mod options;
+mod policy;
+
+use std::{
+    fmt,
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+pub use options::{CaptureOptions, ConfigFile, JudgeOptions, ServeOptions};
+pub use policy::OriginPolicy;
+
+use crate::event::RoleName;
+
+/// The file that is read when it exists and `--config` names no other.
+pub const DEFAULT_FILE: &str = "/etc/wstap/config.toml";
+/// Where live-tail readers connect.
+pub const DEFAULT_SOCKET: &str = "/run/wstap/tail.sock";
+/// Where `/metrics`, `/healthz` and `/readyz` are served: nobody but this host.
+pub const DEFAULT_METRICS_ADDR: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9843);
+/// How long an answer may take before the handshake counts as timed out.
+pub const DEFAULT_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The distinct origins that get a label value of their own.
+pub const DEFAULT_MAX_ORIGINS: usize = 200;
+
+/// The shortest and the longest handshake timeout: below it slow servers look dead, above it pending
+/// handshakes pile up in memory.
+const HANDSHAKE_TIMEOUT: std::ops::RangeInclusive<Duration> =
+    Duration::from_millis(100)..=Duration::from_secs(600);
+/// The most origins that may have a label value: each is several series.
+const MAX_ORIGINS: std::ops::RangeInclusive<usize> = 1..=2_000;
+
+/// Why the settings cannot be used. Each message ends with what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error(
+        "cannot read {path}: {source}: check the path and its permissions, or leave out --config"
+    )]
+    Unreadable {
+        /// The file.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is not valid TOML, or a value has the wrong type.
+    #[error("{path}: line {line}: {message}: correct the file (wstap run --check-config tries it)")]
+    Invalid {
+        /// The file.
+        path: String,
+        /// Counted from 1.
+        line: usize,
+        /// What is wrong, in one line.
+        message: String,
+    },
+    /// The file has a key that does not exist.
+    #[error("{path}: line {line}: unknown key `{key}`: {suggestion}")]
+    UnknownKey {
+        /// The file.
+        path: String,
+        /// Counted from 1.
+        line: usize,
+        /// The key as written.
+        key: String,
+        /// The nearest key that exists, or all of them.
+        suggestion: String,
+    },
+    /// An origin pattern is not a regular expression.
+    #[error(
+        "--allow-origin {pattern:?} is not a regular expression: {reason}: correct the pattern"
+    )]
+    BadPattern {
+        /// The pattern as given.
+        pattern: String,
+        /// What is wrong, in one line.
+        reason: String,
+    },
+    /// An origin pattern matches every origin.
+    #[error(
+        "--allow-origin {pattern:?} matches every origin, so nothing would be foreign: name your \
+         own host, for example https://([a-z0-9-]+\\.)?example\\.com"
+    )]
+    MatchesEverything {
+        /// The pattern as given.
+        pattern: String,
+    },
+    /// A value lies outside its bounds.
+    #[error("--{option} {value} is out of bounds: choose a value from {bounds}")]
+    OutOfBounds {
+        /// The option.
+        option: &'static str,
+        /// The value as understood.
+        value: String,
+        /// The bounds in words.
+        bounds: &'static str,
+    },
+}
+
+/// What the agent runs with.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where `/metrics`, `/healthz` and `/readyz` are served.
+    pub metrics_addr: SocketAddr,
+    /// The live-tail socket.
+    pub socket: PathBuf,
+    /// How long an answer may take.
+    pub handshake_timeout: Duration,
+    /// How many distinct origins get a label value.
+    pub max_origins: usize,
+    /// Which origins are our own, if that was configured.
+    pub policy: OriginPolicy,
+    /// The roles that the metrics count.
+    pub roles: Vec<RoleName>,
+    /// The cgroup v2 directory to attach to; found in /proc/mounts when `None`.
+    pub cgroup: Option<PathBuf>,
+    /// A file to create once the agent is ready.
+    pub ready_file: Option<PathBuf>,
+}
+
+impl Settings {
+    /// Joins what was given on the command line and in the environment with the file and the defaults.
+    ///
+    /// `file` is the one asked for; without it [`DEFAULT_FILE`] is read when it exists.
+    pub fn resolve(flags: ServeOptions, file: Option<&Path>) -> Result<Self, ConfigError> {
+        let options = flags.or(file::read(file)?);
+        let CaptureOptions { judge, socket, cgroup } = options.capture;
+        let handshake_timeout = judge.handshake_timeout.unwrap_or(DEFAULT_HANDSHAKE_TIMEOUT);
+        if !HANDSHAKE_TIMEOUT.contains(&handshake_timeout) {
+            return Err(ConfigError::OutOfBounds {
+                option: "handshake-timeout",
+                value: format!("{handshake_timeout:?}"),
+                bounds: "100ms to 10m",
+            });
+        }
+        let max_origins = options.max_origins.unwrap_or(DEFAULT_MAX_ORIGINS);
+        if !MAX_ORIGINS.contains(&max_origins) {
+            return Err(ConfigError::OutOfBounds {
+                option: "max-origins",
+                value: max_origins.to_string(),
+                bounds: "1 to 2000",
+            });
+        }
+        Ok(Self {
+            metrics_addr: options.metrics_addr.unwrap_or(DEFAULT_METRICS_ADDR),
+            socket: socket.unwrap_or_else(|| DEFAULT_SOCKET.into()),
+            handshake_timeout,
+            max_origins,
+            policy: OriginPolicy::new(&judge.allow_origin)?,
+            roles: if options.roles.is_empty() { vec![RoleName::Server] } else { options.roles },
+            cgroup,
+            ready_file: options.ready_file,
+        })
+    }
+}
+
+/// As a configuration file that says the same.
+impl fmt::Display for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let roles: Vec<_> = self.roles.iter().map(|role| format!("{:?}", role.name())).collect();
+        writeln!(f, "metrics-addr = \"{}\"", self.metrics_addr)?;
+        writeln!(f, "socket = {}", toml_text(&self.socket.to_string_lossy()))?;
+        writeln!(f, "handshake-timeout = \"{}ms\"", self.handshake_timeout.as_millis())?;
+        writeln!(f, "max-origins = {}", self.max_origins)?;
+        writeln!(f, "roles = [{}]", roles.join(", "))?;
+        let patterns: Vec<_> =
+            self.policy.patterns().iter().map(|pattern| toml_text(pattern)).collect();
+        writeln!(f, "allow-origin = [{}]", patterns.join(", "))?;
+        if let Some(cgroup) = &self.cgroup {
+            writeln!(f, "cgroup = {}", toml_text(&cgroup.to_string_lossy()))?;
+        }
+        if let Some(file) = &self.ready_file {
+            writeln!(f, "ready-file = {}", toml_text(&file.to_string_lossy()))?;
+        }
+        Ok(())
+    }
+}
+
+fn toml_text(text: &str) -> String {
+    toml::Value::from(text).to_string()
+}

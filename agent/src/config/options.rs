@@ -1,0 +1,132 @@
+//! The options as the command line, the environment and the configuration file give them: one
+//! definition for all three, so that their names cannot drift apart.
+//!
+//! Every field is optional here; defaults come in when all sources are joined.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use clap::Args;
+use serde::Deserialize;
+
+use crate::event::RoleName;
+
+/// Which configuration file to read.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ConfigFile {
+    /// TOML file with the same names as the flags [default: /etc/wstap/config.toml when it exists]
+    #[arg(long, value_name = "FILE", env = "WSTAP_CONFIG")]
+    pub config: Option<PathBuf>,
+}
+
+/// What decides a verdict.
+#[derive(Args, Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "kebab-case")]
+pub struct JudgeOptions {
+    /// How long an answer may take before the handshake counts as timed out [default: 10s]
+    #[arg(long, value_name = "TIME", env = "WSTAP_HANDSHAKE_TIMEOUT", value_parser = duration)]
+    #[serde(deserialize_with = "duration_text")]
+    pub handshake_timeout: Option<Duration>,
+    /// An origin of our own, as a regular expression that must match all of it; repeatable.
+    /// Every other origin is then `foreign`
+    #[arg(long, value_name = "REGEX", env = "WSTAP_ALLOW_ORIGIN", value_delimiter = ' ')]
+    pub allow_origin: Vec<String>,
+}
+
+/// What a capture needs.
+#[derive(Args, Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "kebab-case")]
+pub struct CaptureOptions {
+    /// What decides a verdict.
+    #[command(flatten)]
+    #[serde(skip)]
+    pub judge: JudgeOptions,
+    /// The unix socket for live-tail readers [default: /run/wstap/tail.sock]
+    #[arg(long, value_name = "PATH", env = "WSTAP_SOCKET")]
+    pub socket: Option<PathBuf>,
+    /// The cgroup v2 directory to attach to [default: the mount found in /proc/mounts]
+    #[arg(long, value_name = "PATH", env = "WSTAP_CGROUP")]
+    pub cgroup: Option<PathBuf>,
+}
+
+/// What the agent needs on top of a capture.
+#[derive(Args, Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "kebab-case")]
+pub struct ServeOptions {
+    /// What a capture needs.
+    #[command(flatten)]
+    #[serde(skip)]
+    pub capture: CaptureOptions,
+    /// Where /metrics, /healthz and /readyz are served [default: 127.0.0.1:9843]
+    #[arg(long, value_name = "ADDR:PORT", env = "WSTAP_METRICS_ADDR")]
+    pub metrics_addr: Option<SocketAddr>,
+    /// How many distinct origins get a label value; the rest fold into `other` [default: 200]
+    #[arg(long, value_name = "N", env = "WSTAP_MAX_ORIGINS")]
+    pub max_origins: Option<usize>,
+    /// The roles that the metrics count [default: server]
+    #[arg(long, value_name = "ROLE", env = "WSTAP_ROLES", value_delimiter = ',')]
+    pub roles: Vec<RoleName>,
+    /// A file to create once the agent sees traffic
+    #[arg(long, value_name = "PATH", env = "WSTAP_READY_FILE")]
+    pub ready_file: Option<PathBuf>,
+}
+
+impl JudgeOptions {
+    fn or(self, weaker: Self) -> Self {
+        Self {
+            handshake_timeout: self.handshake_timeout.or(weaker.handshake_timeout),
+            allow_origin: either(self.allow_origin, weaker.allow_origin),
+        }
+    }
+}
+
+impl CaptureOptions {
+    fn or(self, weaker: Self) -> Self {
+        Self {
+            judge: self.judge.or(weaker.judge),
+            socket: self.socket.or(weaker.socket),
+            cgroup: self.cgroup.or(weaker.cgroup),
+        }
+    }
+}
+
+impl ServeOptions {
+    /// These options, and where one is not given the `weaker` one. A list replaces a list.
+    pub(super) fn or(self, weaker: Self) -> Self {
+        Self {
+            capture: self.capture.or(weaker.capture),
+            metrics_addr: self.metrics_addr.or(weaker.metrics_addr),
+            max_origins: self.max_origins.or(weaker.max_origins),
+            roles: either(self.roles, weaker.roles),
+            ready_file: self.ready_file.or(weaker.ready_file),
+        }
+    }
+}
+
+impl From<CaptureOptions> for ServeOptions {
+    fn from(capture: CaptureOptions) -> Self {
+        Self { capture, ..Self::default() }
+    }
+}
+
+impl From<JudgeOptions> for ServeOptions {
+    fn from(judge: JudgeOptions) -> Self {
+        CaptureOptions { judge, ..CaptureOptions::default() }.into()
+    }
+}
+
+fn either<T>(strong: Vec<T>, weak: Vec<T>) -> Vec<T> {
+    if strong.is_empty() { weak } else { strong }
+}
+
+/// A time as people write it: `10s`, `500ms`, `1m 30s`.
+fn duration(text: &str) -> Result<Duration, String> {
+    text.parse::<jiff::SignedDuration>()
+        .ok()
+        .and_then(|signed| Duration::try_from(signed).ok())
+        .ok_or_else(|| "write a time with its unit, for example 10s or 500ms".to_owned())
+}
+
+fn duration_text<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+    let text = String::deserialize(from)?;
+    duration(&text).map(Some).map_err(serde::de::Error::custom)
+}

@@ -1,0 +1,76 @@
+//! Label values that stay bounded although a client or a server chooses them.
+//!
+//! In: what came on the wire. Out: a label value out of a bounded set.
+
+use std::{
+    collections::HashSet,
+    hash::Hash,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use crate::event::normalised_origin;
+
+/// What values beyond a cap fold into.
+pub(super) const OTHER: &str = "other";
+/// The origin of a connection that is older than the agent.
+pub(super) const UNSEEN: &str = "unseen";
+/// The origin of a request without `Origin`.
+const NONE: &str = "none";
+/// The origin of a request whose `Origin` is no origin.
+const MALFORMED: &str = "malformed";
+
+/// The first values that came, at most `cap` of them. A value once in stays in, so that a series
+/// never changes its meaning; one that came too late is counted as folded each time.
+#[derive(Debug)]
+pub(super) struct Distinct<T> {
+    values: HashSet<T>,
+    cap: usize,
+    folded: u64,
+}
+
+impl<T: Clone + Eq + Hash> Distinct<T> {
+    pub(super) fn new(cap: usize) -> Self {
+        Self { values: HashSet::new(), cap, folded: 0 }
+    }
+
+    /// Whether `value` is, or now became, one of them.
+    pub(super) fn admit(&mut self, value: &T) -> bool {
+        if self.values.contains(value) {
+            return true;
+        }
+        if self.values.len() < self.cap {
+            return self.values.insert(value.clone());
+        }
+        self.folded += 1;
+        false
+    }
+
+    /// How often a value was refused.
+    pub(super) fn folded(&self) -> u64 {
+        self.folded
+    }
+}
+
+/// The lock, whatever happened to its last holder: the values stay usable.
+pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The label value for a request's `Origin`. Absent, `null` and malformed origins take no place
+/// among the distinct ones.
+pub(super) fn origin(value: Option<&str>, distinct: &mut Distinct<String>) -> String {
+    let Some(value) = value else { return NONE.to_owned() };
+    match normalised_origin(value) {
+        Some(origin) if origin == "null" || distinct.admit(&origin) => origin,
+        Some(_) => OTHER.to_owned(),
+        None => MALFORMED.to_owned(),
+    }
+}
+
+/// The label value for a status code: `none` without one that HTTP defines (RFC 9110 section 15).
+pub(super) fn status(status: Option<u16>) -> String {
+    match status {
+        Some(code @ 100..=599) => code.to_string(),
+        _ => NONE.to_owned(),
+    }
+}

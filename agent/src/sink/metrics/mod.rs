@@ -1,0 +1,254 @@
+//! The Prometheus families about handshakes and connections.
+//!
+//! In: events. Out: counters, gauges and histograms whose every label is bounded: values that a
+//! client or a server chooses fold into `other` at their cap, and folding is counted.
+
+mod labels;
+mod own;
+
+use std::{sync::Mutex, time::Duration};
+
+use prometheus::{
+    HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+};
+
+use self::labels::{Distinct, OTHER, locked};
+use super::{stats::AgentStats, tail::TailStats};
+use crate::event::{ClosureEvent, Event, HandshakeEvent, Outcome, RoleName, Scheme};
+
+/// The most series of one family, whatever its labels could make. What comes later is counted with
+/// `other` in every label that a peer can choose.
+const MAX_SERIES: usize = 10_000;
+/// The most close codes outside 1000 to 1015 that get a label value of their own.
+const MAX_CLOSE_CODES: usize = 32;
+
+const HANDSHAKE_SECONDS: &[f64] =
+    &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+const CONNECTION_SECONDS: &[f64] =
+    &[1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 900.0, 1800.0, 3600.0, 14_400.0, 86_400.0];
+/// Close together around the idle timeouts that proxies ship with: 60, 100, 350 and 3600 seconds.
+const IDLE_SECONDS: &[f64] = &[
+    1.0, 5.0, 15.0, 30.0, 45.0, 55.0, 65.0, 95.0, 105.0, 180.0, 300.0, 340.0, 360.0, 600.0, 1800.0,
+    3550.0, 3650.0, 14_400.0,
+];
+
+/// Why the metrics cannot be built or written.
+#[derive(Debug, thiserror::Error)]
+#[error("the metrics cannot be built: {0}: please report this")]
+pub struct MetricsError(#[from] prometheus::Error);
+
+/// An accepted connection that is open; dropping it takes it out of `ws_connections_active`.
+#[derive(Debug)]
+pub struct ActiveConnection(Option<IntGauge>);
+
+impl Drop for ActiveConnection {
+    fn drop(&mut self) {
+        if let Some(gauge) = &self.0 {
+            gauge.dec();
+        }
+    }
+}
+
+/// The labels of one series of `ws_handshakes_total`.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct HandshakeSeries {
+    origin: String,
+    outcome: &'static str,
+    status: String,
+    cause: &'static str,
+    scheme: &'static str,
+    policy: &'static str,
+}
+
+/// The labels of one series of `ws_closures_total`.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct ClosureSeries {
+    origin: String,
+    code: String,
+    initiator: &'static str,
+}
+
+/// The families, and what bounds their labels.
+pub(super) struct Metrics {
+    registry: Registry,
+    roles: Vec<RoleName>,
+    origins: Mutex<Distinct<String>>,
+    close_codes: Mutex<Distinct<u16>>,
+    handshake_series: Mutex<Distinct<HandshakeSeries>>,
+    closure_series: Mutex<Distinct<ClosureSeries>>,
+    handshakes: IntCounterVec,
+    handshake_seconds: HistogramVec,
+    active: IntGaugeVec,
+    closures: IntCounterVec,
+    connection_seconds: prometheus::Histogram,
+    idle_seconds: prometheus::Histogram,
+    events: IntCounterVec,
+}
+
+impl Metrics {
+    pub(super) fn new(max_origins: usize, roles: &[RoleName]) -> Result<Self, MetricsError> {
+        let metrics = Self {
+            registry: Registry::new(),
+            roles: roles.to_vec(),
+            origins: Mutex::new(Distinct::new(max_origins)),
+            close_codes: Mutex::new(Distinct::new(MAX_CLOSE_CODES)),
+            handshake_series: Mutex::new(Distinct::new(MAX_SERIES)),
+            closure_series: Mutex::new(Distinct::new(MAX_SERIES)),
+            handshakes: IntCounterVec::new(
+                Opts::new("ws_handshakes_total", "WebSocket opening handshakes by what became of them."),
+                &["origin", "outcome", "status", "cause", "scheme", "policy"],
+            )?,
+            handshake_seconds: HistogramVec::new(
+                HistogramOpts::new(
+                    "ws_handshake_duration_seconds",
+                    "From the request's first byte to the answer's first byte, or to the end without one.",
+                )
+                .buckets(HANDSHAKE_SECONDS.to_vec()),
+                &["outcome"],
+            )?,
+            active: IntGaugeVec::new(
+                Opts::new("ws_connections_active", "Accepted connections that are open."),
+                &["origin"],
+            )?,
+            closures: IntCounterVec::new(
+                Opts::new("ws_closures_total", "Ends of accepted connections."),
+                &["origin", "code", "initiator"],
+            )?,
+            connection_seconds: prometheus::Histogram::with_opts(
+                HistogramOpts::new("ws_connection_duration_seconds", "From the 101 to the end.")
+                    .buckets(CONNECTION_SECONDS.to_vec()),
+            )?,
+            idle_seconds: prometheus::Histogram::with_opts(
+                HistogramOpts::new(
+                    "ws_idle_before_close_seconds",
+                    "From the last frame to the end of the connection.",
+                )
+                .buckets(IDLE_SECONDS.to_vec()),
+            )?,
+            events: IntCounterVec::new(
+                Opts::new("wstap_events_total", "Events made, of both roles."),
+                &["type", "role"],
+            )?,
+        };
+        for family in [
+            Box::new(metrics.handshakes.clone()) as Box<dyn prometheus::core::Collector>,
+            Box::new(metrics.handshake_seconds.clone()),
+            Box::new(metrics.active.clone()),
+            Box::new(metrics.closures.clone()),
+            Box::new(metrics.connection_seconds.clone()),
+            Box::new(metrics.idle_seconds.clone()),
+            Box::new(metrics.events.clone()),
+        ] {
+            metrics.registry.register(family)?;
+        }
+        Ok(metrics)
+    }
+
+    pub(super) fn count(&self, event: &Event) {
+        match event {
+            Event::Handshake(handshake) => {
+                self.events.with_label_values(&["handshake", handshake.role.name()]).inc();
+                if self.roles.contains(&handshake.role) {
+                    self.count_handshake(handshake);
+                }
+            }
+            Event::Closure(closure) => {
+                self.events.with_label_values(&["closure", closure.role.name()]).inc();
+                if self.roles.contains(&closure.role) {
+                    self.count_closure(closure);
+                }
+            }
+            Event::Missed(_) => {}
+        }
+    }
+
+    fn count_handshake(&self, event: &HandshakeEvent) {
+        let outcome = event.outcome.name();
+        let policy = event.policy.name();
+        let cause = event.cause.map_or("none", crate::diagnose::Cause::code);
+        let series = HandshakeSeries {
+            origin: self.origin(event.origin.as_deref()),
+            outcome,
+            status: labels::status(event.status),
+            cause,
+            scheme: event.scheme.name(),
+            policy,
+        };
+        if locked(&self.handshake_series).admit(&series) {
+            let HandshakeSeries { origin, status, scheme, .. } = &series;
+            self.handshakes.with_label_values(&[origin, outcome, status, cause, scheme, policy])
+        } else {
+            let scheme = Scheme::Unknown.name();
+            self.handshakes.with_label_values(&[OTHER, outcome, OTHER, OTHER, scheme, policy])
+        }
+        .inc();
+        if event.outcome != Outcome::Unobserved {
+            let seconds = Duration::from_micros(event.duration_us).as_secs_f64();
+            self.handshake_seconds.with_label_values(&[outcome]).observe(seconds);
+        }
+    }
+
+    fn count_closure(&self, event: &ClosureEvent) {
+        let code = match event.code {
+            1000..=1015 => event.code.to_string(),
+            code if locked(&self.close_codes).admit(&code) => code.to_string(),
+            _ => OTHER.to_owned(),
+        };
+        let initiator = event.initiator.name();
+        let series = ClosureSeries {
+            origin: self.connection_origin(event.origin.as_deref()),
+            code,
+            initiator,
+        };
+        if locked(&self.closure_series).admit(&series) {
+            self.closures.with_label_values(&[&*series.origin, &series.code, initiator])
+        } else {
+            self.closures.with_label_values(&[OTHER, OTHER, initiator])
+        }
+        .inc();
+        self.connection_seconds.observe(event.connection_seconds);
+        self.idle_seconds.observe(event.idle_seconds);
+    }
+
+    pub(super) fn connection_opened(
+        &self,
+        role: RoleName,
+        origin: Option<&str>,
+    ) -> ActiveConnection {
+        ActiveConnection(self.roles.contains(&role).then(|| {
+            let gauge = self.active.with_label_values(&[&self.connection_origin(origin)]);
+            gauge.inc();
+            gauge
+        }))
+    }
+
+    /// The label value for a request's `Origin`.
+    fn origin(&self, origin: Option<&str>) -> String {
+        labels::origin(origin, &mut locked(&self.origins))
+    }
+
+    /// The same for a connection, whose handshake the agent may not have seen.
+    fn connection_origin(&self, origin: Option<&str>) -> String {
+        match origin {
+            Some(labels::UNSEEN) => labels::UNSEEN.to_owned(),
+            origin => self.origin(origin),
+        }
+    }
+
+    /// All families in the text format: these, and the agent's own.
+    pub(super) fn render(
+        &self,
+        stats: &AgentStats,
+        tail: TailStats,
+    ) -> Result<String, MetricsError> {
+        let folded = [
+            ("origin", locked(&self.origins).folded()),
+            ("close-code", locked(&self.close_codes).folded()),
+            ("ws_handshakes_total", locked(&self.handshake_series).folded()),
+            ("ws_closures_total", locked(&self.closure_series).folded()),
+        ];
+        let mut families = self.registry.gather();
+        families.extend(own::families(stats, tail, &folded)?);
+        Ok(TextEncoder::new().encode_to_string(&families)?)
+    }
+}

@@ -1,0 +1,47 @@
+//! The servers behind the sinks: HTTP and the live-tail socket, on one tokio runtime.
+//!
+//! In: settings. Out: [`Servers`], bound and then served until they are dropped.
+
+use std::{io, net::SocketAddr, sync::Arc};
+
+use tokio::net::{TcpListener, UnixListener};
+
+use super::{
+    Sinks,
+    bind::{self, BindError, TailSocket},
+    http, tail,
+};
+use crate::config::Settings;
+
+/// The bound listeners. Dropping them closes them and removes the socket's file.
+#[derive(Debug)]
+pub struct Servers {
+    metrics: std::net::TcpListener,
+    tail: TailSocket,
+}
+
+impl Servers {
+    /// Binds both listeners; nothing is served yet.
+    pub fn bind(settings: &Settings) -> Result<Self, BindError> {
+        let metrics = bind::metrics(settings.metrics_addr)?;
+        let tail = TailSocket::bind(&settings.socket)?;
+        Ok(Self { metrics, tail })
+    }
+
+    /// The address of the metrics listener, with the port that the system chose for port 0.
+    pub fn metrics_addr(&self) -> io::Result<SocketAddr> {
+        self.metrics.local_addr()
+    }
+
+    /// Serves for as long as it is polled; ends only with an error.
+    pub async fn serve(&self, sinks: Arc<Sinks>) -> io::Result<()> {
+        let metrics = self.metrics.try_clone()?;
+        metrics.set_nonblocking(true)?;
+        let metrics = TcpListener::from_std(metrics)?;
+        let tail = UnixListener::from_std(self.tail.listener.try_clone()?)?;
+        tokio::select! {
+            ended = axum::serve(metrics, http::router(Arc::clone(&sinks))) => ended,
+            () = tail::accept(tail, sinks) => Ok(()),
+        }
+    }
+}

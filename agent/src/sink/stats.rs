@@ -1,0 +1,45 @@
+//! What the agent can say of itself at one moment: plain numbers that the pipeline collects when
+//! `/metrics` is asked for.
+
+use std::time::Duration;
+
+/// A snapshot of the agent's own state. Names are constants of the code, so their number is bounded.
+#[derive(Clone, Debug, Default)]
+pub struct AgentStats {
+    /// Records that the kernel half set out to send.
+    pub seen: u64,
+    /// Records that reached user space.
+    pub delivered: u64,
+    /// Records that did not, by reason; once drained, `seen` is `delivered` and all of these.
+    pub lost: Vec<(&'static str, u64)>,
+    /// Heads that were longer than what is kept of a head.
+    pub heads_truncated: u64,
+    /// How often a bound of user space was reached, by the bound's name.
+    pub bounds: Vec<(&'static str, u64)>,
+    /// The kernel's tables and user space's.
+    pub tables: Vec<TableStats>,
+    /// The programs in the kernel.
+    pub programs: Vec<ProgramStats>,
+}
+
+/// One bounded table.
+#[derive(Clone, Copy, Debug)]
+pub struct TableStats {
+    /// The table's name.
+    pub name: &'static str,
+    /// What it holds now.
+    pub entries: u64,
+    /// What it can hold; 0 when the kernel bounds it by memory.
+    pub capacity: u64,
+}
+
+/// One program in the kernel. Both numbers stay 0 unless `kernel.bpf_stats_enabled` is set.
+#[derive(Clone, Copy, Debug)]
+pub struct ProgramStats {
+    /// The program's name.
+    pub name: &'static str,
+    /// The time it ran.
+    pub run_time: Duration,
+    /// How often it ran.
+    pub run_count: u64,
+}

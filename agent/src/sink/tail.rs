@@ -1,0 +1,211 @@
+//! The live tail: events for readers on a unix socket, one JSON object a line.
+//!
+//! In: events from the pipeline's thread. Out: lines. Each reader has a queue of its own; when it is
+//! full, what comes is dropped for that reader until it has read the queue empty, and then it is told
+//! how many it missed. A slow or dead reader costs the agent its queue and nothing else.
+//!
+//! A reader that sends nothing gets every event. It may send a [`Filter`] as a line of JSON, at any
+//! time, and then gets only what that filter passes.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+};
+
+use tokio::{
+    io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader},
+    net::{UnixListener, UnixStream},
+    sync::Notify,
+};
+
+use super::filter::Filter;
+use crate::event::{Event, MissedEvent};
+
+/// Owner and group may read the tail; nobody else.
+pub const SOCKET_MODE: u32 = 0o660;
+/// Events that wait for one reader; what comes when it is full is missed, and counted.
+pub(super) const QUEUE: usize = 4_096;
+/// Readers at the same time; one more is disconnected at once, and counted.
+pub(super) const MAX_READERS: usize = 64;
+/// The longest line that a reader may send; a longer one ends the connection.
+const MAX_FILTER_BYTES: u64 = 16 * 1024;
+
+/// Figures for the agent's own metrics.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct TailStats {
+    pub(super) readers: u64,
+    pub(super) missed: u64,
+    pub(super) refused: u64,
+}
+
+/// The readers that are connected.
+#[derive(Default)]
+pub(super) struct Hub {
+    readers: Mutex<Vec<Arc<Reader>>>,
+    /// The length of `readers`, so that publishing without a reader takes no lock.
+    connected: AtomicUsize,
+    missed: AtomicU64,
+    refused: AtomicU64,
+}
+
+/// One reader's end of the hub.
+#[derive(Default)]
+struct Reader {
+    waiting: Mutex<Waiting>,
+    arrived: Notify,
+}
+
+#[derive(Default)]
+struct Waiting {
+    lines: VecDeque<Arc<str>>,
+    missed: u64,
+    filter: Option<Filter>,
+}
+
+impl Reader {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes all that waits, as the bytes to send.
+    fn take(&self) -> String {
+        let mut waiting = self.waiting();
+        let lines = std::mem::take(&mut waiting.lines);
+        let missed = std::mem::take(&mut waiting.missed);
+        drop(waiting);
+        let mut text: String = lines.iter().map(|line| &**line).collect();
+        if missed > 0 {
+            text.push_str(&line(&Event::Missed(MissedEvent { missed })));
+        }
+        text
+    }
+}
+
+impl Hub {
+    /// Puts the event into every reader's queue that has room.
+    pub(super) fn publish(&self, event: &Event) {
+        if self.connected.load(Ordering::Acquire) == 0 {
+            return;
+        }
+        let mut text: Option<Arc<str>> = None;
+        for reader in self.readers().iter() {
+            let mut waiting = reader.waiting();
+            if waiting.filter.as_ref().is_some_and(|filter| !filter.passes(event)) {
+                continue;
+            }
+            // Once something is missed all is, until the reader has been told: the order stays.
+            if waiting.missed > 0 || waiting.lines.len() >= QUEUE {
+                waiting.missed += 1;
+                self.missed.fetch_add(1, Ordering::Relaxed);
+                continue;
+            }
+            let text = text.get_or_insert_with(|| line(event).into());
+            waiting.lines.push_back(Arc::clone(text));
+            drop(waiting);
+            reader.arrived.notify_one();
+        }
+    }
+
+    pub(super) fn stats(&self) -> TailStats {
+        TailStats {
+            readers: self.connected.load(Ordering::Relaxed) as u64,
+            missed: self.missed.load(Ordering::Relaxed),
+            refused: self.refused.load(Ordering::Relaxed),
+        }
+    }
+
+    fn readers(&self) -> MutexGuard<'_, Vec<Arc<Reader>>> {
+        self.readers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a reader; `None` when there are too many.
+    fn join(&self) -> Option<Arc<Reader>> {
+        let mut readers = self.readers();
+        if readers.len() >= MAX_READERS {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+            return None;
+        }
+        let reader = Arc::<Reader>::default();
+        readers.push(Arc::clone(&reader));
+        self.connected.store(readers.len(), Ordering::Release);
+        Some(reader)
+    }
+
+    fn leave(&self, reader: &Arc<Reader>) {
+        let mut readers = self.readers();
+        readers.retain(|other| !Arc::ptr_eq(other, reader));
+        self.connected.store(readers.len(), Ordering::Release);
+    }
+}
+
+/// Accepts readers for as long as it is polled.
+pub(super) async fn accept(listener: UnixListener, sinks: Arc<super::Sinks>) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let Some(reader) = sinks.tail.join() else { continue };
+                let sinks = Arc::clone(&sinks);
+                tokio::spawn(async move {
+                    serve(stream, &reader).await;
+                    sinks.tail.leave(&reader);
+                });
+            }
+            // Out of file descriptors, most likely: other readers may leave.
+            Err(error) => {
+                tracing::warn!(%error, "a live-tail reader could not be accepted");
+                tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+            }
+        }
+    }
+}
+
+/// Serves one reader until either side ends.
+async fn serve(stream: UnixStream, reader: &Reader) {
+    let (commands, lines) = stream.into_split();
+    tokio::select! {
+        () = receive_filters(commands, reader) => {}
+        () = send_lines(lines, reader) => {}
+    }
+}
+
+/// Takes the reader's filters; ends when the reader does, or sends what is no filter.
+async fn receive_filters(commands: impl AsyncRead + Unpin, reader: &Reader) {
+    let mut commands = BufReader::new(commands);
+    loop {
+        let mut command = String::new();
+        match (&mut commands).take(MAX_FILTER_BYTES).read_line(&mut command).await {
+            Ok(1..) => match serde_json::from_str(&command) {
+                Ok(filter) => reader.waiting().filter = Some(filter),
+                Err(_) => return,
+            },
+            _ => return,
+        }
+    }
+}
+
+/// Sends what waits, whenever something does; ends when the reader is gone.
+async fn send_lines(mut lines: impl AsyncWrite + Unpin, reader: &Reader) {
+    loop {
+        reader.arrived.notified().await;
+        loop {
+            let text = reader.take();
+            if text.is_empty() {
+                break;
+            }
+            if lines.write_all(text.as_bytes()).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// The event as one line of JSON.
+pub(super) fn line(event: &Event) -> String {
+    // Events hold strings, numbers and enums only: there is nothing in them that JSON has not.
+    let mut text = serde_json::to_string(event).unwrap_or_default();
+    text.push('\n');
+    text
+}
