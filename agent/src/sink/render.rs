@@ -127,7 +127,7 @@ impl Text {
             text += &self.below("why", &safe(summary, LONG * 2));
         }
         if !event.evidence.is_empty() {
-            let evidence: Vec<_> = event.evidence.iter().map(|each| evidence(each)).collect();
+            let evidence: Vec<_> = event.evidence.iter().map(evidence).collect();
             text += &self.below("evidence", &evidence.join("; "));
         }
         for change in &event.proxy_changes {
