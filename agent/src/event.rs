@@ -3,6 +3,8 @@
 //! Fields may be added, never renamed.
 
 mod origin;
+#[cfg(test)]
+pub(crate) mod sample;
 
 use serde::{Deserialize, Serialize};
 

@@ -185,3 +185,6 @@ impl fmt::Display for Settings {
 fn toml_text(text: &str) -> String {
     toml::Value::from(text).to_string()
 }
+
+#[cfg(test)]
+mod tests;

@@ -124,3 +124,6 @@ fn remove_stale(path: &Path) -> Result<(), BindError> {
         Err(error) => Err(refused(error)),
     }
 }
+
+#[cfg(test)]
+mod tests;

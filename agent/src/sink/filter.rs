@@ -127,3 +127,6 @@ fn cause_parser() -> impl TypedValueParser<Value = Cause> {
         found.copied().ok_or("no such cause")
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -250,3 +250,6 @@ pub fn safe(text: &str, most: usize) -> String {
     }
     safe
 }
+
+#[cfg(test)]
+mod tests;

@@ -45,3 +45,6 @@ impl Servers {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -209,3 +209,6 @@ pub(super) fn line(event: &Event) -> String {
     text.push('\n');
     text
 }
+
+#[cfg(test)]
+mod tests;

@@ -252,3 +252,6 @@ impl Metrics {
         Ok(TextEncoder::new().encode_to_string(&families)?)
     }
 }
+
+#[cfg(test)]
+mod tests;

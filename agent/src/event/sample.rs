@@ -1,0 +1,80 @@
+//! Events for tests: the plainest of each kind, to be changed where a test needs it.
+
+use super::{
+    ClosedBy, ClosureEvent, Evidence, HandshakeEvent, Initiator, Outcome, Policy, Process,
+    RoleName, Scheme,
+};
+use crate::diagnose::{Cause, Confidence};
+
+/// A refused handshake with everything in it.
+pub(crate) fn refused() -> HandshakeEvent {
+    HandshakeEvent {
+        time: "2026-05-04T03:02:01.123456Z".to_owned(),
+        role: RoleName::Server,
+        outcome: Outcome::Rejected,
+        status: Some(403),
+        cause: Some(Cause::OriginNotAllowed),
+        confidence: Some(Confidence::Certain),
+        evidence: vec![Evidence {
+            name: "Origin".to_owned(),
+            value: "https://evil.example".to_owned(),
+        }],
+        summary: None,
+        disproof: None,
+        fix: Some("add the origin to the server's allow-list".to_owned()),
+        origin: Some("https://evil.example".to_owned()),
+        host: Some("app.example".to_owned()),
+        path: "/chat".to_owned(),
+        forwarded_proto: None,
+        forwarded_host: None,
+        server: Some("ws".to_owned()),
+        scheme: Scheme::Wss,
+        policy: Policy::None,
+        duration_us: 1500,
+        local: "127.0.0.1:8080".to_owned(),
+        peer: "127.0.0.1:40000".to_owned(),
+        proxy_changes: Vec::new(),
+        process: Some(Process { pid: 42, name: "node".to_owned() }),
+        container: None,
+    }
+}
+
+/// An accepted handshake.
+pub(crate) fn accepted() -> HandshakeEvent {
+    HandshakeEvent {
+        outcome: Outcome::Accepted,
+        status: Some(101),
+        cause: None,
+        confidence: None,
+        evidence: Vec::new(),
+        fix: None,
+        origin: Some("https://app.example".to_owned()),
+        ..refused()
+    }
+}
+
+/// An abnormal end.
+pub(crate) fn closure() -> ClosureEvent {
+    ClosureEvent {
+        time: "2026-05-04T03:02:01.123456Z".to_owned(),
+        role: RoleName::Server,
+        origin: Some("https://app.example".to_owned()),
+        path: Some("/chat".to_owned()),
+        code: 1006,
+        clean: false,
+        initiator: Initiator::Peer,
+        by: ClosedBy::Fin,
+        reason: None,
+        confidence: None,
+        connection_seconds: 61.0,
+        idle_seconds: 60.0,
+        messages_in: 3,
+        messages_out: 4,
+        ping_seen: false,
+        synchronised: true,
+        local: "127.0.0.1:8080".to_owned(),
+        peer: "127.0.0.1:40000".to_owned(),
+        process: None,
+        container: None,
+    }
+}

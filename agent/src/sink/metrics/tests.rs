@@ -1,0 +1,279 @@
+use std::{
+    io::Write as _,
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use super::{MAX_CLOSE_CODES, MAX_SERIES, Metrics};
+use crate::{
+    diagnose::Cause,
+    event::{
+        ClosureEvent, Event, HandshakeEvent, Outcome, RoleName,
+        sample::{accepted, closure, refused},
+    },
+    sink::{
+        stats::{AgentStats, ProgramStats, TableStats},
+        tail::TailStats,
+    },
+};
+
+fn metrics(max_origins: usize) -> Metrics {
+    Metrics::new(max_origins, &[RoleName::Server]).unwrap()
+}
+
+fn render(metrics: &Metrics) -> String {
+    metrics.render(&AgentStats::default(), TailStats::default()).unwrap()
+}
+
+/// The value of the one series that has this name and all of these labels.
+fn value(text: &str, name: &str, labels: &[&str]) -> Option<f64> {
+    let mut found = text
+        .lines()
+        .filter(|line| line.split(['{', ' ']).next() == Some(name))
+        .filter(|line| labels.iter().all(|label| line.contains(label)));
+    let line = found.next()?;
+    assert_eq!(found.next(), None, "more than one series for {name} {labels:?}");
+    line.rsplit_once(' ').unwrap().1.parse().ok()
+}
+
+fn series(text: &str, name: &str) -> usize {
+    text.lines().filter(|line| line.split(['{', ' ']).next() == Some(name)).count()
+}
+
+fn from(origin: Option<&str>) -> Event {
+    Event::Handshake(HandshakeEvent { origin: origin.map(str::to_owned), ..refused() })
+}
+
+#[test]
+fn a_handshake_is_counted_with_all_its_labels() {
+    let metrics = metrics(200);
+    metrics.count(&Event::Handshake(refused()));
+    metrics.count(&Event::Handshake(refused()));
+    metrics.count(&Event::Handshake(accepted()));
+    let text = render(&metrics);
+    assert!(
+        text.contains(
+            "ws_handshakes_total{cause=\"origin-not-allowed\",origin=\"https://evil.example\",\
+             outcome=\"rejected\",policy=\"none\",scheme=\"wss\",status=\"403\"} 2\n"
+        ),
+        "{text}"
+    );
+    assert_eq!(
+        value(&text, "ws_handshakes_total", &["cause=\"none\"", "status=\"101\""]),
+        Some(1.0)
+    );
+    let rejected = value(&text, "ws_handshake_duration_seconds_sum", &["outcome=\"rejected\""]);
+    assert!((rejected.unwrap() - 0.003).abs() < 1e-9);
+    assert_eq!(
+        value(&text, "wstap_events_total", &["type=\"handshake\"", "role=\"server\""]),
+        Some(3.0)
+    );
+}
+
+#[test]
+fn only_the_roles_asked_for_are_counted() {
+    let client = Event::Handshake(HandshakeEvent { role: RoleName::Client, ..refused() });
+    let closure = Event::Closure(ClosureEvent { role: RoleName::Client, ..closure() });
+    let server_only = metrics(200);
+    let both = Metrics::new(200, &[RoleName::Server, RoleName::Client]).unwrap();
+    for metrics in [&server_only, &both] {
+        metrics.count(&client);
+        metrics.count(&closure);
+    }
+    let (server_only, both) = (render(&server_only), render(&both));
+    assert_eq!(series(&server_only, "ws_handshakes_total"), 0);
+    assert_eq!(series(&server_only, "ws_closures_total"), 0);
+    assert_eq!(
+        value(&server_only, "wstap_events_total", &["type=\"handshake\"", "role=\"client\""]),
+        Some(1.0)
+    );
+    assert_eq!(series(&both, "ws_handshakes_total"), 1);
+    assert_eq!(series(&both, "ws_closures_total"), 1);
+}
+
+#[test]
+fn origins_beyond_the_cap_fold_into_other_and_are_counted() {
+    let metrics = metrics(3);
+    for host in ["a", "b", "c", "d", "e", "a", "d"] {
+        metrics.count(&from(Some(&format!("https://{host}.example"))));
+    }
+    for special in [None, Some("null"), Some("no origin"), Some("https://A.example:443")] {
+        metrics.count(&from(special));
+    }
+    let text = render(&metrics);
+    for (origin, want) in [
+        ("https://a.example", 3.0),
+        ("https://b.example", 1.0),
+        ("https://c.example", 1.0),
+        ("other", 3.0),
+        ("none", 1.0),
+        ("null", 1.0),
+        ("malformed", 1.0),
+    ] {
+        let label = format!("origin=\"{origin}\"");
+        assert_eq!(value(&text, "ws_handshakes_total", &[&label]), Some(want), "{origin}");
+    }
+    assert_eq!(series(&text, "ws_handshakes_total"), 7);
+    assert_eq!(value(&text, "wstap_origins_folded_total", &[]), Some(3.0));
+}
+
+#[test]
+fn a_hundred_thousand_hostile_origins_stay_within_the_cap() {
+    let metrics = metrics(200);
+    for number in 0..100_000 {
+        metrics.count(&from(Some(&format!("https://{number}.example"))));
+    }
+    let text = render(&metrics);
+    assert_eq!(series(&text, "ws_handshakes_total"), 201);
+    assert_eq!(value(&text, "ws_handshakes_total", &["origin=\"other\""]), Some(99_800.0));
+}
+
+#[test]
+fn a_family_stays_bounded_whatever_its_labels_could_make() {
+    let metrics = metrics(2_000);
+    for number in 0..2_000 {
+        for status in 400..410 {
+            metrics.count(&Event::Handshake(HandshakeEvent {
+                origin: Some(format!("https://{number}.example")),
+                status: Some(status),
+                ..refused()
+            }));
+        }
+    }
+    let text = render(&metrics);
+    assert_eq!(series(&text, "ws_handshakes_total"), MAX_SERIES + 1);
+    assert_eq!(
+        value(&text, "ws_handshakes_total", &["origin=\"other\"", "status=\"other\""]),
+        Some(10_000.0)
+    );
+    let folded = value(&text, "wstap_labels_folded_total", &["what=\"ws_handshakes_total\""]);
+    assert_eq!(folded, Some(10_000.0));
+}
+
+#[test]
+fn a_status_that_http_does_not_know_is_none() {
+    let metrics = metrics(200);
+    for status in [Some(99), Some(600), Some(999), None] {
+        metrics.count(&Event::Handshake(HandshakeEvent { status, ..refused() }));
+    }
+    let text = render(&metrics);
+    assert_eq!(value(&text, "ws_handshakes_total", &["status=\"none\""]), Some(4.0));
+    assert_eq!(series(&text, "ws_handshakes_total"), 1);
+}
+
+#[test]
+fn close_codes_that_a_peer_makes_up_fold_into_other() {
+    let metrics = metrics(200);
+    let close = |code| metrics.count(&Event::Closure(ClosureEvent { code, ..closure() }));
+    (4000..4100).for_each(close);
+    (1000..1016).for_each(close);
+    let text = render(&metrics);
+    assert_eq!(series(&text, "ws_closures_total"), MAX_CLOSE_CODES + 16 + 1);
+    let other = value(&text, "ws_closures_total", &["code=\"other\"", "initiator=\"peer\""]);
+    assert_eq!(other, Some(100.0 - MAX_CLOSE_CODES as f64));
+    assert_eq!(value(&text, "ws_connection_duration_seconds_count", &[]), Some(116.0));
+    assert_eq!(value(&text, "ws_idle_before_close_seconds_bucket", &["le=\"65\""]), Some(116.0));
+    assert_eq!(value(&text, "ws_idle_before_close_seconds_bucket", &["le=\"55\""]), Some(0.0));
+}
+
+#[test]
+fn an_open_connection_is_active_until_it_is_dropped() {
+    let metrics = metrics(1);
+    let active = |origin: &str| {
+        value(&render(&metrics), "ws_connections_active", &[&format!("origin=\"{origin}\"")])
+    };
+    let first = metrics.connection_opened(RoleName::Server, Some("https://a.example"));
+    let second = metrics.connection_opened(RoleName::Server, Some("https://A.example:443"));
+    let folded = metrics.connection_opened(RoleName::Server, Some("https://b.example"));
+    let unseen = metrics.connection_opened(RoleName::Server, Some("unseen"));
+    let client = metrics.connection_opened(RoleName::Client, Some("https://a.example"));
+    assert_eq!(active("https://a.example"), Some(2.0));
+    assert_eq!(active("other"), Some(1.0));
+    assert_eq!(active("unseen"), Some(1.0));
+    drop((second, folded, unseen, client));
+    assert_eq!(active("https://a.example"), Some(1.0));
+    assert_eq!(active("other"), Some(0.0));
+    drop(first);
+    assert_eq!(active("https://a.example"), Some(0.0));
+}
+
+#[test]
+fn the_agent_says_what_it_was_told_of_itself() {
+    let stats = AgentStats {
+        seen: 10,
+        delivered: 7,
+        lost: vec![("ring-full", 2), ("decode-error", 1)],
+        heads_truncated: 4,
+        bounds: vec![("pending-handshakes", 5)],
+        tables: vec![TableStats { name: "sockets", entries: 6, capacity: 1024 }],
+        programs: vec![ProgramStats {
+            name: "ingress",
+            run_time: Duration::from_millis(1500),
+            run_count: 9,
+        }],
+    };
+    let tail = TailStats { readers: 1, missed: 2, refused: 3 };
+    let text = metrics(200).render(&stats, tail).unwrap();
+    for (name, labels, want) in [
+        ("wstap_records_seen_total", "", 10.0),
+        ("wstap_records_delivered_total", "", 7.0),
+        ("wstap_records_lost_total", "reason=\"ring-full\"", 2.0),
+        ("wstap_records_lost_total", "reason=\"decode-error\"", 1.0),
+        ("wstap_heads_truncated_total", "", 4.0),
+        ("wstap_bounds_reached_total", "bound=\"pending-handshakes\"", 5.0),
+        ("wstap_map_entries", "map=\"sockets\"", 6.0),
+        ("wstap_map_capacity", "map=\"sockets\"", 1024.0),
+        ("wstap_program_run_seconds_total", "program=\"ingress\"", 1.5),
+        ("wstap_program_runs_total", "program=\"ingress\"", 9.0),
+        ("wstap_tail_readers", "", 1.0),
+        ("wstap_tail_events_missed_total", "", 2.0),
+        ("wstap_tail_readers_refused_total", "", 3.0),
+        ("wstap_build_info", "version=", 1.0),
+    ] {
+        assert_eq!(value(&text, name, &[labels]), Some(want), "{name}");
+    }
+}
+
+/// Prometheus' own tool reads and lints everything, hostile values included.
+#[test]
+fn promtool_finds_nothing_to_complain_of() {
+    let metrics = metrics(50);
+    for outcome in [
+        Outcome::Accepted,
+        Outcome::Failed,
+        Outcome::Rejected,
+        Outcome::Unanswered,
+        Outcome::TimedOut,
+        Outcome::Unobserved,
+    ] {
+        metrics.count(&Event::Handshake(HandshakeEvent { outcome, ..refused() }));
+    }
+    for cause in Cause::ALL {
+        metrics.count(&Event::Handshake(HandshakeEvent { cause: Some(*cause), ..refused() }));
+    }
+    for hostile in ["\"} 1\nws_forged_total 1", "\\", "https://\u{0}", "https://ü.example", "\n"] {
+        metrics.count(&from(Some(hostile)));
+    }
+    metrics.count(&Event::Closure(closure()));
+    let _open = metrics.connection_opened(RoleName::Server, None);
+    let stats = AgentStats {
+        lost: vec![("ring-full", 2)],
+        bounds: vec![("pending-handshakes", 5)],
+        tables: vec![TableStats { name: "sockets", entries: 6, capacity: 1024 }],
+        programs: vec![ProgramStats { name: "ingress", run_time: Duration::ZERO, run_count: 0 }],
+        ..AgentStats::default()
+    };
+    let text = metrics.render(&stats, TailStats::default()).unwrap();
+    assert!(!text.contains("ws_forged"), "{text}");
+    let mut promtool = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("promtool is needed: install it (Debian: apt-get install prometheus)");
+    promtool.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let said = promtool.wait_with_output().unwrap();
+    let complaint = String::from_utf8_lossy(&said.stderr);
+    assert!(said.status.success() && complaint.is_empty(), "{complaint}\n{text}");
+}
