@@ -2,6 +2,7 @@
 //!
 //! Fields may be added, never renamed.
 
+mod names;
 mod origin;
 #[cfg(test)]
 pub(crate) mod sample;
@@ -91,16 +92,6 @@ pub enum RoleName {
     Client,
 }
 
-impl RoleName {
-    /// The name in the public interface: JSON, labels, the terminal.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Server => "server",
-            Self::Client => "client",
-        }
-    }
-}
-
 /// What became of an opening handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -119,20 +110,6 @@ pub enum Outcome {
     Unobserved,
 }
 
-impl Outcome {
-    /// The name in the public interface: JSON, labels, the terminal.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Accepted => "accepted",
-            Self::Failed => "failed",
-            Self::Rejected => "rejected",
-            Self::Unanswered => "unanswered",
-            Self::TimedOut => "timed-out",
-            Self::Unobserved => "unobserved",
-        }
-    }
-}
-
 /// The scheme that the client used, as far as the headers tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -145,17 +122,6 @@ pub enum Scheme {
     Unknown,
 }
 
-impl Scheme {
-    /// The name in the public interface: JSON, labels, the terminal.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Ws => "ws",
-            Self::Wss => "wss",
-            Self::Unknown => "unknown",
-        }
-    }
-}
-
 /// What the configured origin policy says of an origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -166,17 +132,6 @@ pub enum Policy {
     Foreign,
     /// No policy is set, or the request has no `Origin` to judge.
     None,
-}
-
-impl Policy {
-    /// The name in the public interface: JSON, labels, the terminal.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Allowed => "allowed",
-            Self::Foreign => "foreign",
-            Self::None => "none",
-        }
-    }
 }
 
 /// A named value that decided a verdict.
@@ -297,17 +252,6 @@ pub enum Initiator {
     Unknown,
 }
 
-impl Initiator {
-    /// The name in the public interface: JSON, labels, the terminal.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Local => "local",
-            Self::Peer => "peer",
-            Self::Unknown => "unknown",
-        }
-    }
-}
-
 /// What ended a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -320,18 +264,6 @@ pub enum ClosedBy {
     Rst,
     /// Neither was seen.
     Timeout,
-}
-
-impl ClosedBy {
-    /// The name in the public interface: JSON, labels, the terminal.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::CloseFrame => "close-frame",
-            Self::Fin => "fin",
-            Self::Rst => "rst",
-            Self::Timeout => "timeout",
-        }
-    }
 }
 
 /// Events that a slow reader did not get.

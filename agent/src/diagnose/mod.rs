@@ -16,17 +16,6 @@ pub enum Confidence {
     Certain,
 }
 
-impl Confidence {
-    /// The name in the public interface.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Possible => "possible",
-            Self::Likely => "likely",
-            Self::Certain => "certain",
-        }
-    }
-}
-
 macro_rules! causes {
     ($($(#[doc = $doc:literal])+ $variant:ident = $code:literal,)+) => {
         /// Why a handshake failed. The codes are stable; `wstap explain` has a page for each.
