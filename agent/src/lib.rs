@@ -3,6 +3,7 @@
 //!
 //! The modules stand in the order of the data path; each imports only those before it.
 
+pub mod assemble;
 pub mod cli;
 pub mod config;
 pub mod diagnose;

@@ -6,6 +6,68 @@ use std::{net::SocketAddr, time::Duration};
 
 use crate::http::{RequestHead, ResponseHead};
 
+mod pairing;
+mod pending;
+mod tunnel;
+
+#[cfg(test)]
+mod tests;
+
+pub use pairing::{Counters, Limits, Pairing};
+
+/// What the pairing tells.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Observation {
+    /// A handshake and what came back.
+    Exchange(Exchange),
+    /// An accepted connection ended.
+    Closure(Closure),
+}
+
+/// The end of an accepted connection, as far as the frame walk and TCP show it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Closure {
+    /// Which connection.
+    pub connection: Connection,
+    /// The handshake that opened it; `None` when the agent did not see one.
+    pub handshake: Option<Opened>,
+    /// When it ended, since the Unix epoch.
+    pub time: Duration,
+    /// The code of the first close frame: 1005 when it has none, 1006 when there was no close frame.
+    pub code: u16,
+    /// Whether both sides sent a close frame (RFC 6455 section 7.1.4).
+    pub clean: bool,
+    /// Who sent the first close frame; without one, whose FIN or RST came first. `None`: it cannot be told.
+    pub initiator: Option<End>,
+    /// Whether a close frame came.
+    pub by_close_frame: bool,
+    /// How TCP ended: the first FIN or RST.
+    pub by: CloseBy,
+    /// From the 101 to the end; zero when the 101 was not seen.
+    pub lasted: Duration,
+    /// From the last byte in either direction to the end.
+    pub idle: Duration,
+    /// Whole data messages from the peer.
+    pub messages_in: u32,
+    /// Whole data messages from this host.
+    pub messages_out: u32,
+    /// Whether a ping or pong was seen.
+    pub ping_seen: bool,
+    /// Whether the frame walk kept its place in both directions to the end.
+    pub synchronised: bool,
+    /// The first rule of RFC 6455 section 5 that either side broke, and who.
+    pub violation: Option<(Violation, End)>,
+}
+
+/// What a closure says of the handshake that opened the connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opened {
+    /// The `Origin` fields as received, joined by `, `; `None` when there was none.
+    pub origin: Option<Box<str>>,
+    /// The path without the query.
+    pub path: Box<str>,
+}
+
 /// Which side of the connection this host is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {

@@ -4,12 +4,9 @@
 
 use httparse::Status;
 
-/// The longest head that is read, in bytes; a longer one is truncated.
-pub const HEAD_MAX: usize = 64 * 1024;
-
 /// Where the first message in some bytes starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Start {
+pub(super) enum Start {
     /// At this offset, behind a PROXY protocol preamble and empty lines.
     At(usize),
     /// The preamble is not complete.
@@ -33,7 +30,7 @@ const PROXY_V1_MAX: usize = 107;
 const PROXY_V2: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
 
 /// Skips a PROXY protocol preamble and the empty lines that RFC 9112 section 2.2 wants tolerated.
-pub fn message_start(bytes: &[u8]) -> Start {
+pub(super) fn message_start(bytes: &[u8]) -> Start {
     let Some(after_preamble) = preamble(bytes) else { return Start::Incomplete };
     let rest = bytes.get(after_preamble..).unwrap_or_default();
     let empty = rest.iter().take_while(|b| matches!(b, b'\r' | b'\n')).count();
@@ -62,9 +59,9 @@ fn preamble(bytes: &[u8]) -> Option<usize> {
     Some(0)
 }
 
-/// The offset behind the empty line that ends a head, looking from `from` on (what was searched before).
-pub fn head_end(bytes: &[u8], from: usize) -> Option<usize> {
-    let mut at = from.saturating_sub(3);
+/// The offset behind the empty line that ends a head.
+pub(super) fn head_end(bytes: &[u8]) -> Option<usize> {
+    let mut at = 0;
     while let Some(line) = bytes.get(at..)?.iter().position(|b| *b == b'\n') {
         at += line + 1;
         match bytes.get(at..)? {
@@ -141,7 +138,7 @@ fn chunks(body: &[u8], mut data: impl FnMut(&[u8])) -> Option<usize> {
             return match trailer {
                 [b'\r', b'\n', ..] => Some(at + 2),
                 [b'\n', ..] => Some(at + 1),
-                _ => head_end(trailer, 0).map(|length| at + length),
+                _ => head_end(trailer).map(|length| at + length),
             };
         }
         let size = usize::try_from(size).ok()?;
@@ -179,10 +176,9 @@ mod tests {
     fn the_end_of_a_head_is_found_however_it_is_cut() {
         let head = b"GET / HTTP/1.1\r\nHost: x\r\n\r\nbody";
         for cut in 0..head.len() {
-            assert_eq!(head_end(&head[..cut], 0), (cut >= 27).then_some(27), "{cut}");
-            assert_eq!(head_end(head, cut.min(26)), Some(27), "{cut}");
+            assert_eq!(head_end(&head[..cut]), (cut >= 27).then_some(27), "{cut}");
         }
-        assert_eq!(head_end(b"GET / HTTP/1.1\nHost: x\n\n", 0), Some(24));
+        assert_eq!(head_end(b"GET / HTTP/1.1\nHost: x\n\n"), Some(24));
     }
 
     #[test]

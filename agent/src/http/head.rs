@@ -17,7 +17,7 @@ pub(super) fn config(lenient: bool) -> ParserConfig {
     config
 }
 
-/// Room for every field that a head of at most [`super::HEAD_MAX`] bytes can have: one a line.
+/// Room for every field that a head can have: one a line. [`crate::assemble::STREAM_MAX`] bounds the lines.
 pub(super) fn room<'a>(head: &[u8]) -> Vec<Header<'a>> {
     vec![httparse::EMPTY_HEADER; head.split(|b| *b == b'\n').count()]
 }

@@ -11,7 +11,7 @@ mod mask;
 mod request;
 mod response;
 
-pub use framing::{Extent, HEAD_MAX, Start, head_end, message_start};
+pub use framing::Extent;
 pub use request::{Request, parse_request, parse_truncated_request};
 pub use response::{Response, parse_response};
 

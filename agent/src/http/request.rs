@@ -6,8 +6,8 @@
 use std::borrow::Cow;
 
 use super::{
-    Defect, Extent, Headers, MASKED, ParseError, RequestHead, Secret, Start, Version,
-    framing::{Framing, head_end, message_start},
+    Defect, Extent, Headers, MASKED, ParseError, RequestHead, Secret, Version,
+    framing::{Framing, Start, head_end, message_start},
     head, mask,
 };
 
@@ -26,7 +26,7 @@ pub struct Request {
 pub fn parse_request(bytes: &[u8]) -> Result<Request, ParseError> {
     let Start::At(start) = message_start(bytes) else { return Err(ParseError::Incomplete) };
     let rest = bytes.get(start..).unwrap_or_default();
-    let length = head_end(rest, 0).ok_or(ParseError::Incomplete)?;
+    let length = head_end(rest).ok_or(ParseError::Incomplete)?;
     let (head, body) = rest.split_at_checked(length).ok_or(ParseError::Incomplete)?;
     let (handshake, method_is_head, framing) = read(head)?;
     let length = start + length;

@@ -1,8 +1,8 @@
 //! Response heads and the first bytes of their content.
 
 use super::{
-    BODY_PREFIX, Extent, Headers, ParseError, ResponseHead, Start, Version,
-    framing::{Framing, head_end, message_start},
+    BODY_PREFIX, Extent, Headers, ParseError, ResponseHead, Version,
+    framing::{Framing, Start, head_end, message_start},
     head, mask,
     request::tokens,
 };
@@ -27,7 +27,7 @@ pub fn parse_response(bytes: &[u8], no_content: bool) -> Result<Response, ParseE
         let rest = bytes.get(at..).unwrap_or_default();
         let Start::At(start) = message_start(rest) else { return Err(ParseError::Incomplete) };
         let rest = rest.get(start..).unwrap_or_default();
-        let length = head_end(rest, 0).ok_or(ParseError::Incomplete)?;
+        let length = head_end(rest).ok_or(ParseError::Incomplete)?;
         let (head, body) = rest.split_at_checked(length).ok_or(ParseError::Incomplete)?;
         at += start + length;
         let (mut head, framing) =

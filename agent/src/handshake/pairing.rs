@@ -1,0 +1,398 @@
+//! Records in, exchanges and closures out: the table of connections and its clock.
+
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+    num::NonZeroUsize,
+    time::Duration,
+};
+
+use lru::LruCache;
+use wstap_common::record::{Kind, Record, Summary, flags, half_flags, role};
+use zerocopy::FromBytes;
+
+use super::{
+    Answer, CloseBy, Connection, Exchange, Observation, Opened, Opening, Role,
+    pending::{Pending, Settled, Why},
+    tunnel::{self, Tunnel},
+};
+use crate::{assemble::Listener, http::RequestHead};
+
+/// How many connections may have a handshake under way. At the bound the one that was quiet longest is
+/// settled as unobserved and counted ([`Counters::evicted_handshakes`]).
+const HANDSHAKES_MAX: NonZeroUsize = NonZeroUsize::new(32 * 1024).unwrap();
+
+/// How many open connections are remembered. At the bound the one that was opened first is forgotten and
+/// counted ([`Counters::evicted_tunnels`]); its closure then has no origin.
+const TUNNELS_MAX: NonZeroUsize = NonZeroUsize::new(256 * 1024).unwrap();
+
+/// How many bytes of heads are held in all. At the bound the same happens as at [`HANDSHAKES_MAX`].
+const HELD_MAX: usize = 64 * 1024 * 1024;
+
+/// How long an answer may be without all of the content that fingerprints want, once its head is there.
+const CONTENT_WAIT: Duration = Duration::from_millis(500);
+
+/// How long after a 101 its first moments last.
+const OPENING: Duration = Duration::from_secs(1);
+
+/// The bounds that the user sets.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// How long a server may take to answer.
+    pub handshake_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { handshake_timeout: Duration::from_secs(10) }
+    }
+}
+
+/// What happened at the bounds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Records that could not be read.
+    pub undecodable: u64,
+    /// Handshakes that were settled early because a table was full.
+    pub evicted_handshakes: u64,
+    /// Open connections that were forgotten because the table was full.
+    pub evicted_tunnels: u64,
+    /// Requests whose head was larger than what is read.
+    pub truncated_heads: u64,
+    /// Segments seen on a listener that never found their connection.
+    pub dropped_listener_segments: u64,
+}
+
+struct Handshaking {
+    connection: Connection,
+    pending: Pending,
+    deadline_ns: u64,
+}
+
+/// Pairs requests with answers and follows accepted connections to their end.
+///
+/// It takes no clock: time comes with the records and with [`Pairing::tick`].
+pub struct Pairing {
+    timeout_ns: u64,
+    /// Added to a record's time to give the time since the Unix epoch.
+    wall_offset_ns: i64,
+    losses: u64,
+    held: usize,
+    connections: LruCache<u64, Handshaking>,
+    tunnels: LruCache<u64, Tunnel>,
+    listener: Listener,
+    deadlines: BTreeSet<(u64, u64)>,
+    counters: Counters,
+}
+
+type Out<'a> = &'a mut dyn FnMut(Observation);
+
+impl Pairing {
+    /// `wall_offset` is what has to be added to a record's time to give the time since the Unix epoch.
+    pub fn new(limits: Limits, wall_offset: Duration) -> Self {
+        Self {
+            timeout_ns: nanos(limits.handshake_timeout),
+            wall_offset_ns: i64::try_from(wall_offset.as_nanos()).unwrap_or(i64::MAX),
+            losses: 0,
+            held: 0,
+            connections: LruCache::new(HANDSHAKES_MAX),
+            tunnels: LruCache::new(TUNNELS_MAX),
+            listener: Listener::default(),
+            deadlines: BTreeSet::new(),
+            counters: Counters::default(),
+        }
+    }
+
+    /// The records lost so far, by any reason that the connection's own flags do not tell.
+    pub fn set_losses(&mut self, losses: u64) {
+        self.losses = losses;
+    }
+
+    /// What happened at the bounds so far.
+    pub fn counters(&self) -> Counters {
+        Counters { dropped_listener_segments: self.listener.dropped(), ..self.counters }
+    }
+
+    /// How many handshakes are under way and how many connections are open.
+    pub fn occupancy(&self) -> (usize, usize) {
+        (self.connections.len(), self.tunnels.len())
+    }
+
+    /// Takes one record as it lay on the ring.
+    pub fn ring_record(&mut self, bytes: &[u8], out: Out<'_>) {
+        match Record::split(bytes) {
+            Some((record, content)) => self.record(&record, content, out),
+            None => self.counters.undecodable += 1,
+        }
+    }
+
+    /// Takes one record.
+    pub fn record(&mut self, record: &Record, content: &[u8], out: Out<'_>) {
+        match Kind::from_wire(record.kind) {
+            Some(Kind::Bytes) if record.cookie == 0 => self.listener.keep(record, content),
+            Some(Kind::Bytes) => self.bytes(record, content, out),
+            Some(Kind::Adopted) => {
+                for (record, content) in self.listener.adopt(record) {
+                    self.bytes(&record, &content, out);
+                }
+            }
+            Some(kind @ (Kind::Frame | Kind::Ending | Kind::Closed)) => {
+                let Ok((summary, _)) = Summary::read_from_prefix(content) else {
+                    self.counters.undecodable += 1;
+                    return;
+                };
+                self.summary(kind, record, &summary, out);
+            }
+            None => self.counters.undecodable += 1,
+        }
+    }
+
+    fn bytes(&mut self, record: &Record, content: &[u8], out: Out<'_>) {
+        let known = self.connections.get(&record.cookie).map(|state| state.pending.epoch);
+        let age = known.map(|epoch| record.epoch.wrapping_sub(epoch).cast_signed());
+        match age {
+            Some(0) => {}
+            // Late bytes of a candidate whose successor is known.
+            Some(..0) => return,
+            Some(1..) => {
+                self.settle(record.cookie, Why::Abandoned, record.time_ns, out);
+                self.begin(record, out);
+            }
+            None => self.begin(record, out),
+        }
+        let Some(state) = self.connections.get_mut(&record.cookie) else { return };
+        let pending = &mut state.pending;
+        pending.lost |= record.flags & flags::LOST != 0;
+        let (held, truncated) = (pending.held(), pending.is_truncated());
+        let settled = pending.bytes(record.half, record.seq, content, record.flags, record.time_ns);
+        self.held = (self.held + pending.held()).saturating_sub(held);
+        self.counters.truncated_heads += u64::from(!truncated && pending.is_truncated());
+        let opened = pending.opened.as_ref().map(|opened| remembered(&opened.settled.request));
+        let connection = state.connection.clone();
+        self.tell(&connection, settled, out);
+        if let Some(handshake) = opened {
+            let tunnel = Tunnel { connection, handshake: Some(handshake), end: None };
+            self.remember(record.cookie, tunnel);
+        }
+        self.set_deadline(record.cookie);
+        while self.held > HELD_MAX
+            && let Some((cookie, _)) = self.connections.peek_lru()
+        {
+            let cookie = *cookie;
+            self.counters.evicted_handshakes += 1;
+            self.settle(cookie, Why::Abandoned, record.time_ns, out);
+            self.forget(cookie);
+        }
+    }
+
+    /// A candidate begins.
+    fn begin(&mut self, record: &Record, out: Out<'_>) {
+        self.forget(record.cookie);
+        if self.connections.len() >= HANDSHAKES_MAX.get()
+            && let Some((cookie, _)) = self.connections.peek_lru()
+        {
+            let cookie = *cookie;
+            self.counters.evicted_handshakes += 1;
+            self.settle(cookie, Why::Abandoned, record.time_ns, out);
+            self.forget(cookie);
+        }
+        let pending = Pending::new(record.epoch, self.losses);
+        let state = Handshaking { connection: connection(record), pending, deadline_ns: 0 };
+        self.connections.push(record.cookie, state);
+    }
+
+    fn summary(&mut self, kind: Kind, record: &Record, summary: &Summary, out: Out<'_>) {
+        let cookie = record.cookie;
+        let now = record.time_ns;
+        let role = role_of(record);
+        let by = if record.flags & flags::RST != 0 { CloseBy::Rst } else { CloseBy::Fin };
+        let end = (kind == Kind::Ending).then(|| (by, tunnel::sender(role, record.half)));
+        if let Some(state) = self.connections.get_mut(&cookie)
+            && state.pending.epoch == record.epoch
+        {
+            let pending = &mut state.pending;
+            pending.lost |= record.flags & flags::LOST != 0;
+            pending.end = pending.end.or(end);
+            let window = nanos(OPENING);
+            if let Some(opened) = &mut pending.opened {
+                let extended = matches!(&opened.settled.answer,
+                    Answer::Response(head) if head.headers.has("sec-websocket-extensions"));
+                tunnel::open(&mut opened.opening, summary, role, extended, window);
+                if let Some(end) = end {
+                    let after = now.saturating_sub(summary.opened_ns.max(opened.at_ns));
+                    tunnel::end(&mut opened.opening, end, after, window);
+                }
+            } else if kind == Kind::Closed {
+                // An answer passed of which nothing came here.
+                pending.lost |= record.flags & (flags::ANSWERED | flags::TUNNEL) != 0;
+            }
+            // Behind a client's FIN an answer may still come; behind all else none will.
+            let from_client = record.half == wstap_common::record::half::REQUEST;
+            let over = kind == Kind::Closed
+                || end.is_some_and(|(by, _)| {
+                    by == CloseBy::Rst || !from_client || pending.opened.is_some()
+                });
+            if over {
+                self.settle(cookie, Why::Ended, now, out);
+            }
+        }
+        if record.flags & flags::TUNNEL != 0 {
+            self.tunnel(kind, record, summary, out);
+        } else if kind == Kind::Closed {
+            self.tunnels.pop(&cookie);
+        }
+        if kind == Kind::Closed {
+            self.forget(cookie);
+        }
+    }
+
+    /// A record of an open connection.
+    fn tunnel(&mut self, kind: Kind, record: &Record, summary: &Summary, out: Out<'_>) {
+        let cookie = record.cookie;
+        if !self.tunnels.contains(&cookie) {
+            let handshake = None;
+            self.remember(cookie, Tunnel { connection: connection(record), handshake, end: None });
+        }
+        let Some(tunnel) = self.tunnels.peek_mut(&cookie) else { return };
+        if kind == Kind::Ending && tunnel.end.is_none() {
+            let by = if record.flags & flags::RST != 0 { CloseBy::Rst } else { CloseBy::Fin };
+            tunnel.end =
+                Some((by, tunnel::sender(tunnel.connection.role, record.half), record.time_ns));
+        }
+        let fin = half_flags::FIN | half_flags::RST;
+        let over = kind == Kind::Ending
+            && (record.flags & flags::RST != 0
+                || (summary.request.flags & summary.response.flags) & fin != 0);
+        let watched = record.flags & flags::WATCHED != 0;
+        if (kind == Kind::Closed || (over && !watched))
+            && let Some(tunnel) = self.tunnels.pop(&cookie)
+        {
+            let offset = self.wall_offset_ns;
+            out(Observation::Closure(tunnel::closure(tunnel, summary, record.time_ns, |ns| {
+                wall(offset, ns)
+            })));
+        }
+    }
+
+    fn remember(&mut self, cookie: u64, tunnel: Tunnel) {
+        let evicted = self.tunnels.push(cookie, tunnel);
+        self.counters.evicted_tunnels +=
+            u64::from(evicted.is_some_and(|(other, _)| other != cookie));
+    }
+
+    /// The time is `now_ns`, by the records' clock: settles what waited long enough.
+    pub fn tick(&mut self, now_ns: u64, out: Out<'_>) {
+        while let Some(&(deadline, cookie)) = self.deadlines.first()
+            && deadline <= now_ns
+        {
+            self.settle(cookie, Why::Timeout, deadline, out);
+            self.forget(cookie);
+        }
+    }
+
+    /// Nothing more will come: settles everything.
+    pub fn finish(&mut self, now_ns: u64, out: Out<'_>) {
+        self.tick(now_ns, out);
+        while let Some((&cookie, _)) = self.connections.peek_lru() {
+            self.settle(cookie, Why::Abandoned, now_ns, out);
+            self.forget(cookie);
+        }
+    }
+
+    /// Settles a connection's candidate with what is known now.
+    fn settle(&mut self, cookie: u64, why: Why, now: u64, out: Out<'_>) {
+        let Some(state) = self.connections.peek_mut(&cookie) else { return };
+        let held = state.pending.held();
+        let mut settled = state.pending.settle(why, self.losses, now);
+        self.held = self.held.saturating_sub(held - state.pending.held());
+        let opened = state.pending.opened.take();
+        let connection = state.connection.clone();
+        let mut opening = None;
+        if let Some(opened) = opened {
+            opening = Some(opened.opening);
+            settled.push(opened.settled);
+        }
+        for done in settled {
+            let answered = matches!(&done.answer, Answer::Response(head) if head.status == 101);
+            let opening = if answered { Some(opening.take().unwrap_or_default()) } else { None };
+            let exchange = exchange(&connection, done, opening, self.wall_offset_ns);
+            out(Observation::Exchange(exchange));
+        }
+    }
+
+    fn tell(&self, connection: &Connection, settled: Vec<Settled>, out: Out<'_>) {
+        for done in settled {
+            out(Observation::Exchange(exchange(connection, done, None, self.wall_offset_ns)));
+        }
+    }
+
+    fn set_deadline(&mut self, cookie: u64) {
+        let Some(state) = self.connections.peek_mut(&cookie) else { return };
+        let deadline =
+            state.pending.deadline_ns(self.timeout_ns, nanos(CONTENT_WAIT), nanos(OPENING));
+        if deadline != state.deadline_ns {
+            self.deadlines.remove(&(state.deadline_ns, cookie));
+            self.deadlines.insert((deadline, cookie));
+            state.deadline_ns = deadline;
+        }
+    }
+
+    /// Drops a connection's candidate.
+    fn forget(&mut self, cookie: u64) {
+        if let Some(state) = self.connections.pop(&cookie) {
+            self.deadlines.remove(&(state.deadline_ns, cookie));
+            self.held = self.held.saturating_sub(state.pending.held());
+        }
+    }
+}
+
+fn exchange(
+    connection: &Connection,
+    done: Settled,
+    opening: Option<Opening>,
+    offset: i64,
+) -> Exchange {
+    Exchange {
+        connection: connection.clone(),
+        time: wall(offset, done.first_ns),
+        request: done.request,
+        answer: done.answer,
+        duration: Duration::from_nanos(done.answered_ns.saturating_sub(done.first_ns)),
+        opening,
+    }
+}
+
+/// What a closure will say of a handshake.
+fn remembered(request: &RequestHead) -> Opened {
+    let origins: Vec<_> = request.headers.all("origin").collect();
+    Opened {
+        origin: (!origins.is_empty()).then(|| origins.join(", ").into()),
+        path: request.path.clone(),
+    }
+}
+
+fn role_of(record: &Record) -> Role {
+    if record.role == role::CLIENT { Role::Client } else { Role::Server }
+}
+
+fn connection(record: &Record) -> Connection {
+    Connection {
+        cookie: record.cookie,
+        role: role_of(record),
+        local: address(record.local_addr, record.local_port),
+        peer: address(record.peer_addr, record.peer_port),
+        cgroup: record.cgroup,
+    }
+}
+
+fn address(address: [u8; 16], port: u16) -> SocketAddr {
+    SocketAddr::new(IpAddr::V6(Ipv6Addr::from(address)).to_canonical(), port)
+}
+
+fn wall(offset: i64, ns: u64) -> Duration {
+    Duration::from_nanos(ns.saturating_add_signed(offset))
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,269 @@
+//! One candidate request of a connection, with what is pipelined beside it: from its bytes to its answer.
+//!
+//! The kernel counts candidates (the record's epoch) and tells each half's bytes. Here the requests among them
+//! are told apart, the responses are counted off against them, and the handshakes get their answers.
+
+use std::collections::VecDeque;
+
+use wstap_common::record::{flags, half};
+
+use super::{Answer, CloseBy, End, Opening};
+use crate::{
+    assemble::Stream,
+    http::{self, Extent, RequestHead, ResponseHead},
+};
+
+/// How many pipelined requests may wait for their answers; behind more than that the candidate is given up.
+const ASKED_MAX: usize = 64;
+
+/// A request whose answer has not come.
+enum Asked {
+    Ordinary { answer_has_no_content: bool },
+    Handshake(Box<Handshake>),
+}
+
+/// A handshake whose answer has not come.
+struct Handshake {
+    head: RequestHead,
+    /// When its first byte passed.
+    first_ns: u64,
+}
+
+/// A handshake with its answer.
+pub(super) struct Settled {
+    pub(super) request: RequestHead,
+    pub(super) first_ns: u64,
+    pub(super) answer: Answer,
+    pub(super) answered_ns: u64,
+}
+
+/// A 101 whose first moments are not over.
+pub(super) struct Opened {
+    pub(super) settled: Settled,
+    pub(super) at_ns: u64,
+    pub(super) opening: Opening,
+}
+
+/// Why a candidate is settled with what is known now.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Why {
+    /// The connection ended.
+    Ended,
+    /// No answer came in time.
+    Timeout,
+    /// The next candidate began, the table was full, or the capture ended: nothing more will be known.
+    Abandoned,
+}
+
+/// A candidate request.
+pub(super) struct Pending {
+    pub(super) epoch: u16,
+    request: Stream,
+    response: Stream,
+    asked: VecDeque<Asked>,
+    /// The response that has a whole head and whose content may still grow, since when.
+    growing_ns: Option<u64>,
+    pub(super) opened: Option<Box<Opened>>,
+    /// The first FIN or RST.
+    pub(super) end: Option<(CloseBy, End)>,
+    /// Bytes of this connection were lost on their way here, or the kernel dropped them at a bound.
+    pub(super) lost: bool,
+    truncated: bool,
+    finished: bool,
+    /// When the last record came.
+    touched_ns: u64,
+    /// The loss counter when this candidate began.
+    pub(super) losses: u64,
+}
+
+impl Pending {
+    pub(super) fn new(epoch: u16, losses: u64) -> Self {
+        Self {
+            epoch,
+            request: Stream::default(),
+            response: Stream::default(),
+            asked: VecDeque::new(),
+            growing_ns: None,
+            opened: None,
+            end: None,
+            lost: false,
+            truncated: false,
+            finished: false,
+            touched_ns: 0,
+            losses,
+        }
+    }
+
+    /// How many bytes it holds.
+    pub(super) fn held(&self) -> usize {
+        self.request.held() + self.response.held()
+    }
+
+    /// Whether its request was too large to be read whole.
+    pub(super) fn is_truncated(&self) -> bool {
+        self.truncated || self.request.is_cut()
+    }
+
+    /// Takes the bytes of one record.
+    pub(super) fn bytes(
+        &mut self,
+        half: u8,
+        seq: u32,
+        bytes: &[u8],
+        record_flags: u8,
+        now: u64,
+    ) -> Vec<Settled> {
+        self.touched_ns = now;
+        if self.finished {
+            return Vec::new();
+        }
+        self.truncated |= record_flags & flags::TRUNCATED != 0;
+        if half == half::REQUEST {
+            self.request.insert(seq, bytes, now);
+        } else {
+            self.response.insert(seq, bytes, now);
+        }
+        // Before an answer begins, bytes in front of those that are there may still come.
+        if self.response.is_empty() {
+            return Vec::new();
+        }
+        self.read_requests();
+        self.read_responses()
+    }
+
+    /// Takes requests off the request half as far as they are whole.
+    fn read_requests(&mut self) {
+        // What is malformed stays: it is early frames, or bytes of it are missing.
+        while let Ok(request) = http::parse_request(self.request.bytes())
+            && let Extent::Ends(end) = request.extent
+        {
+            let first_ns = self.request.started_ns().unwrap_or(self.touched_ns);
+            self.request.skip(end);
+            let answer_has_no_content = request.answer_has_no_content;
+            self.asked.push_back(match request.handshake {
+                None => Asked::Ordinary { answer_has_no_content },
+                Some(head) => Asked::Handshake(Box::new(Handshake { head, first_ns })),
+            });
+            if self.asked.len() > ASKED_MAX {
+                self.finish();
+                return;
+            }
+        }
+    }
+
+    /// Counts responses off against the requests.
+    fn read_responses(&mut self) -> Vec<Settled> {
+        let mut settled = Vec::new();
+        while let Some(asked) = self.asked.front() {
+            let no_content = matches!(asked, Asked::Ordinary { answer_has_no_content: true });
+            let answered_ns = self.response.started_ns();
+            let Ok(response) = http::parse_response(self.response.bytes(), no_content) else {
+                break;
+            };
+            let answered_ns = answered_ns.unwrap_or(self.touched_ns);
+            let is_handshake = matches!(asked, Asked::Handshake(_));
+            if is_handshake && response.head.status != 101 && !response.body_complete {
+                self.growing_ns.get_or_insert(answered_ns);
+                break;
+            }
+            match response.extent {
+                Extent::Ends(end) => self.response.skip(end),
+                // The kernel sends only the beginning of long content, and then the next answer.
+                _ if self.response.skip_to_island(b"HTTP/1.") => {}
+                _ if is_handshake => self.response = Stream::default(),
+                _ => break,
+            }
+            self.growing_ns = None;
+            if let Some(Asked::Handshake(handshake)) = self.asked.pop_front() {
+                let done = answered(*handshake, response.head, answered_ns);
+                if matches!(&done.answer, Answer::Response(head) if head.status == 101) {
+                    let at_ns = self.touched_ns;
+                    self.finish();
+                    self.opened = Some(Box::new(Opened {
+                        settled: done,
+                        at_ns,
+                        opening: Opening::default(),
+                    }));
+                    break;
+                }
+                settled.push(done);
+            }
+        }
+        settled
+    }
+
+    /// Settles everything with what is known now. `losses` is the loss counter as of now.
+    pub(super) fn settle(&mut self, why: Why, losses: u64, now: u64) -> Vec<Settled> {
+        if self.finished {
+            return Vec::new();
+        }
+        self.read_requests();
+        let unseen = self.lost || losses != self.losses;
+        let answer_began = !self.response.is_empty();
+        if self.asked.is_empty()
+            && (answer_began || self.is_truncated())
+            && let Some(head) = http::parse_truncated_request(self.request.bytes())
+        {
+            let first_ns = self.request.started_ns().unwrap_or(now);
+            self.asked.push_back(Asked::Handshake(Box::new(Handshake { head, first_ns })));
+        }
+        let mut settled = Vec::new();
+        let mut first = true;
+        for asked in std::mem::take(&mut self.asked) {
+            let bytes = if first { self.response.bytes() } else { &[] };
+            let began = first && answer_began;
+            first = false;
+            let Asked::Handshake(handshake) = asked else { continue };
+            let answered_ns = self.response.started_ns().filter(|_| began).unwrap_or(now);
+            if let Ok(response) = http::parse_response(bytes, false) {
+                settled.push(answered(*handshake, response.head, answered_ns));
+                continue;
+            }
+            let answer = match (why, self.end) {
+                _ if unseen => Answer::Unobserved,
+                (Why::Abandoned, _) => Answer::Unobserved,
+                (Why::Ended | Why::Timeout, _) if began => Answer::Malformed,
+                (Why::Ended, Some((by, initiator))) => Answer::Closed { by, initiator },
+                // The kernel gave the connection up: the peer was gone.
+                (Why::Ended, None) => Answer::Closed { by: CloseBy::Timeout, initiator: End::Peer },
+                (Why::Timeout, _) => Answer::TimedOut,
+            };
+            settled.push(Settled {
+                request: handshake.head,
+                first_ns: handshake.first_ns,
+                answer,
+                answered_ns,
+            });
+        }
+        self.finish();
+        settled
+    }
+
+    /// Nothing more is read: the buffers go.
+    fn finish(&mut self) {
+        self.finished = true;
+        self.asked.clear();
+        self.request = Stream::default();
+        self.response = Stream::default();
+    }
+
+    /// When it has to be looked at again.
+    pub(super) fn deadline_ns(&self, timeout_ns: u64, content_wait_ns: u64, window_ns: u64) -> u64 {
+        if let Some(opened) = &self.opened {
+            return opened.at_ns.saturating_add(window_ns);
+        }
+        if let Some(growing) = self.growing_ns {
+            return growing.saturating_add(content_wait_ns);
+        }
+        self.touched_ns.saturating_add(timeout_ns)
+    }
+}
+
+fn answered(handshake: Handshake, head: ResponseHead, answered_ns: u64) -> Settled {
+    Settled {
+        request: handshake.head,
+        first_ns: handshake.first_ns,
+        answer: Answer::Response(head),
+        answered_ns,
+    }
+}

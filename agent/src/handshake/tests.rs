@@ -1,0 +1,378 @@
+//! The pairing, fed with records as the kernel writes them.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+use wstap_common::record::{HalfSummary, Kind, Record, Summary, flags, half, half_flags, role};
+use zerocopy::{FromZeros, IntoBytes};
+
+use super::*;
+use crate::http::Defect;
+
+const GET: &[u8] = b"GET /chat?x HTTP/1.1\r\nHost: x\r\nOrigin: http://o\r\nUpgrade: websocket\r\n\
+    Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+const SWITCHING: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n";
+const FORBIDDEN: &[u8] = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 5\r\n\r\nnope!";
+const MS: u64 = 1_000_000;
+
+/// A pairing and what it said.
+struct Bench {
+    pairing: Pairing,
+    said: Vec<Observation>,
+    now: u64,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let pairing = Pairing::new(Limits::default(), Duration::from_secs(1000));
+        Self { pairing, said: Vec::new(), now: 1000 * MS }
+    }
+
+    fn record(
+        &mut self,
+        kind: Kind,
+        half: u8,
+        seq: u32,
+        epoch: u16,
+        record_flags: u8,
+        content: &[u8],
+    ) {
+        self.now += MS;
+        let mut record = Record::new_zeroed();
+        record.cookie = 1;
+        record.time_ns = self.now;
+        record.local_port = 80;
+        record.peer_port = 5000;
+        record.seq = seq;
+        record.kind = kind as u8;
+        record.role = role::SERVER;
+        record.half = half;
+        record.flags = record_flags;
+        record.len = content.len() as u16;
+        record.epoch = epoch;
+        let bytes = [record.as_bytes(), content].concat();
+        self.pairing.ring_record(&bytes, &mut |o| self.said.push(o));
+    }
+
+    fn request(&mut self, seq: u32, bytes: &[u8]) {
+        self.record(Kind::Bytes, half::REQUEST, seq, 1, 0, bytes);
+    }
+
+    fn response(&mut self, seq: u32, bytes: &[u8]) {
+        self.record(Kind::Bytes, half::RESPONSE, seq, 1, 0, bytes);
+    }
+
+    fn summary(&mut self, kind: Kind, half: u8, record_flags: u8, summary: Summary) {
+        self.record(kind, half, 0, 1, record_flags, summary.as_bytes());
+    }
+
+    fn wait(&mut self, ms: u64) {
+        self.now += ms * MS;
+        self.pairing.tick(self.now, &mut |o| self.said.push(o));
+    }
+
+    fn exchange(&mut self) -> Exchange {
+        match self.said.remove(0) {
+            Observation::Exchange(exchange) => exchange,
+            Observation::Closure(closure) => panic!("an exchange, not {closure:?}"),
+        }
+    }
+
+    fn closure(&mut self) -> Closure {
+        match self.said.remove(0) {
+            Observation::Closure(closure) => closure,
+            Observation::Exchange(exchange) => panic!("a closure, not {exchange:?}"),
+        }
+    }
+}
+
+fn status(exchange: &Exchange) -> u16 {
+    match &exchange.answer {
+        Answer::Response(head) => head.status,
+        other => panic!("a response, not {other:?}"),
+    }
+}
+
+#[test]
+fn a_rejection_is_told_when_its_content_is_there() {
+    let mut bench = Bench::new();
+    bench.request(100, GET);
+    bench.response(500, &FORBIDDEN[..45]);
+    assert!(bench.said.is_empty());
+    bench.response(545, &FORBIDDEN[45..]);
+    let exchange = bench.exchange();
+    assert_eq!(status(&exchange), 403);
+    assert_eq!(exchange.time, Duration::from_millis(1_001_001));
+    assert_eq!(exchange.duration, Duration::from_millis(1));
+    assert_eq!(exchange.opening, None);
+    bench.wait(60_000);
+    assert!(bench.said.is_empty());
+}
+
+#[test]
+fn content_that_never_comes_is_not_waited_for() {
+    let mut bench = Bench::new();
+    bench.request(100, GET);
+    bench.response(500, &FORBIDDEN[..45]);
+    bench.wait(600);
+    assert_eq!(status(&bench.exchange()), 403);
+}
+
+#[test]
+fn a_101_is_told_after_its_first_moments() {
+    let mut bench = Bench::new();
+    bench.request(100, GET);
+    bench.response(500, SWITCHING);
+    bench.wait(900);
+    assert!(bench.said.is_empty());
+    bench.wait(200);
+    assert_eq!(bench.exchange().opening, Some(Opening::default()));
+}
+
+#[test]
+fn the_first_moments_and_the_closure() {
+    let mut bench = Bench::new();
+    bench.request(100, GET);
+    bench.response(500, SWITCHING);
+    let opened_ns = bench.now;
+    let close = HalfSummary {
+        close_code: 1008,
+        close_ns: opened_ns + 5 * MS,
+        messages: 1,
+        ..Default::default()
+    };
+    let summary = Summary { opened_ns, response: close, ..Default::default() };
+    bench.summary(Kind::Frame, half::RESPONSE, flags::TUNNEL, summary);
+    bench.summary(Kind::Ending, half::RESPONSE, flags::TUNNEL | flags::WATCHED, summary);
+    let opening = bench.exchange().opening.expect("a 101");
+    let expected = EarlyClose {
+        code: 1008,
+        sender: End::Local,
+        after: Duration::from_millis(5),
+        messages_from_server: 1,
+        messages_from_client: 0,
+    };
+    assert_eq!(opening.close, Some(expected));
+    assert_eq!(opening.end.map(|end| (end.by, end.initiator)), Some((CloseBy::Fin, End::Local)));
+    let answered =
+        HalfSummary { close_code: 1008, close_ns: opened_ns + 6 * MS, ..Default::default() };
+    let summary = Summary { request: answered, ..summary };
+    bench.summary(Kind::Closed, half::REQUEST, flags::TUNNEL, summary);
+    let closure = bench.closure();
+    assert_eq!((closure.code, closure.clean, closure.initiator), (1008, true, Some(End::Local)));
+    assert_eq!(closure.handshake.and_then(|h| h.origin).as_deref(), Some("http://o"));
+    assert_eq!((closure.messages_in, closure.messages_out), (0, 1));
+}
+
+#[test]
+fn an_end_without_close_frames_is_1006() {
+    let mut bench = Bench::new();
+    bench.request(100, GET);
+    bench.response(500, SWITCHING);
+    let opened_ns = bench.now;
+    bench.wait(5_000);
+    bench.exchange();
+    let gone =
+        HalfSummary { flags: half_flags::RST, last_ns: opened_ns + MS, ..Default::default() };
+    let summary = Summary { opened_ns, request: gone, ..Default::default() };
+    // A socket older than the agent: nobody tells when it is closed.
+    bench.summary(Kind::Ending, half::REQUEST, flags::TUNNEL | flags::RST, summary);
+    let closure = bench.closure();
+    assert_eq!(
+        (closure.code, closure.by, closure.initiator),
+        (1006, CloseBy::Rst, Some(End::Peer))
+    );
+    assert_eq!(closure.lasted, closure.idle + Duration::from_millis(1));
+}
+
+#[test]
+fn who_gave_up() {
+    let cases: [(&[(u8, u8)], _); 3] = [
+        (&[(half::RESPONSE, 0)], Answer::Closed { by: CloseBy::Fin, initiator: End::Local }),
+        (&[(half::REQUEST, flags::RST)], Answer::Closed { by: CloseBy::Rst, initiator: End::Peer }),
+        (
+            &[(half::REQUEST, 0), (half::RESPONSE, 0)],
+            Answer::Closed { by: CloseBy::Fin, initiator: End::Peer },
+        ),
+    ];
+    for (endings, answer) in cases {
+        let mut bench = Bench::new();
+        bench.request(100, GET);
+        for (half, bits) in endings {
+            assert!(bench.said.is_empty());
+            bench.summary(Kind::Ending, *half, *bits, Summary::default());
+        }
+        assert_eq!(bench.exchange().answer, answer);
+        bench.summary(Kind::Closed, 0, 0, Summary::default());
+        assert!(bench.said.is_empty());
+    }
+}
+
+#[test]
+fn an_answer_may_follow_the_clients_fin() {
+    let mut bench = Bench::new();
+    bench.request(100, GET);
+    bench.summary(Kind::Ending, half::REQUEST, 0, Summary::default());
+    bench.response(500, FORBIDDEN);
+    assert_eq!(status(&bench.exchange()), 403);
+}
+
+#[test]
+fn no_answer_in_time() {
+    let mut bench = Bench::new();
+    bench.request(100, GET);
+    bench.wait(9_900);
+    assert!(bench.said.is_empty());
+    bench.wait(200);
+    let exchange = bench.exchange();
+    assert_eq!((exchange.answer, exchange.duration), (Answer::TimedOut, Duration::from_secs(10)));
+}
+
+#[test]
+fn what_was_missed_is_not_told_as_silence() {
+    // The connection's own flag, the ring's counter, and an answer that the kernel saw.
+    let mut bench = Bench::new();
+    bench.request(100, GET);
+    bench.summary(Kind::Ending, half::RESPONSE, flags::LOST, Summary::default());
+    assert_eq!(bench.exchange().answer, Answer::Unobserved);
+
+    let mut bench = Bench::new();
+    bench.request(100, GET);
+    bench.pairing.set_losses(1);
+    bench.wait(11_000);
+    assert_eq!(bench.exchange().answer, Answer::Unobserved);
+
+    for bits in [flags::ANSWERED, flags::TUNNEL] {
+        let mut bench = Bench::new();
+        bench.request(100, GET);
+        bench.summary(Kind::Closed, 0, bits, Summary::default());
+        assert_eq!(bench.exchange().answer, Answer::Unobserved);
+    }
+}
+
+#[test]
+fn garbage_and_half_an_answer() {
+    for bytes in [&b"{}\r\n\r\n"[..], b"HTTP/1.1 101 Switching Pro"] {
+        let mut bench = Bench::new();
+        bench.request(100, GET);
+        bench.response(500, bytes);
+        bench.summary(Kind::Ending, half::RESPONSE, 0, Summary::default());
+        assert_eq!(bench.exchange().answer, Answer::Malformed);
+    }
+}
+
+#[test]
+fn pipelined_behind_ordinary_requests() {
+    let ordinary = b"POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc";
+    let mut bench = Bench::new();
+    bench.request(100, &[&ordinary[..], ordinary, GET, GET].concat());
+    bench.response(500, b"HTTP/1.1 200 OK\r\nContent-Length: 9000\r\n\r\nxxxxxx");
+    bench.response(
+        500 + 41 + 9000,
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel",
+    );
+    bench.response(50_000, &[FORBIDDEN, SWITCHING].concat());
+    assert_eq!(status(&bench.exchange()), 403);
+    bench.wait(2_000);
+    assert_eq!(status(&bench.exchange()), 101);
+}
+
+#[test]
+fn a_later_candidate_settles_the_one_before() {
+    let mut bench = Bench::new();
+    bench.request(100, GET);
+    bench.response(500, &FORBIDDEN[..45]);
+    bench.record(Kind::Bytes, half::REQUEST, 900, 2, 0, GET);
+    assert_eq!(status(&bench.exchange()), 403);
+    bench.record(Kind::Bytes, half::RESPONSE, 550, 2, 0, SWITCHING);
+    bench.response(545, &FORBIDDEN[45..]);
+    bench.wait(2_000);
+    assert_eq!(status(&bench.exchange()), 101);
+}
+
+#[test]
+fn a_head_that_is_too_large_is_read_as_far_as_it_goes() {
+    let mut bench = Bench::new();
+    bench.request(100, &GET[..GET.len() - 2]);
+    let filler = vec![b'x'; 60_000];
+    bench.request(100 + GET.len() as u32 - 2, &filler);
+    bench.record(
+        Kind::Bytes,
+        half::REQUEST,
+        100 + GET.len() as u32 - 2 + 60_000,
+        1,
+        flags::TRUNCATED,
+        &filler,
+    );
+    bench.response(500, b"HTTP/1.1 431 Too Large\r\nContent-Length: 0\r\n\r\n");
+    bench.summary(Kind::Closed, 0, flags::ANSWERED, Summary::default());
+    let exchange = bench.exchange();
+    assert_eq!((status(&exchange), exchange.request.defect), (431, Some(Defect::Truncated)));
+    assert_eq!(bench.pairing.counters().truncated_heads, 1);
+}
+
+#[test]
+fn ordinary_requests_are_not_told() {
+    let mut bench = Bench::new();
+    bench.request(100, b"GET /websocket HTTP/1.1\r\n\r\n");
+    bench.response(500, FORBIDDEN);
+    bench.summary(Kind::Closed, 0, 0, Summary::default());
+    bench.wait(60_000);
+    assert!(bench.said.is_empty());
+    assert_eq!(bench.pairing.occupancy(), (0, 0));
+}
+
+proptest! {
+    #[test]
+    fn cuts_swaps_and_duplicates_change_nothing(
+        cuts in proptest::collection::vec(1_usize..GET.len(), 0..6),
+        answer_cuts in proptest::collection::vec(1_usize..FORBIDDEN.len(), 0..4),
+        swaps in proptest::collection::vec((0_usize..10, 0_usize..10), 0..6),
+        base: u32,
+    ) {
+        let mut whole = Bench::new();
+        whole.request(base, GET);
+        whole.response(base, FORBIDDEN);
+        let expected = whole.exchange();
+
+        let mut bench = Bench::new();
+        for (bytes, mut cuts, half) in [(GET, cuts, half::REQUEST), (FORBIDDEN, answer_cuts, half::RESPONSE)] {
+            cuts.extend([0, bytes.len()]);
+            cuts.sort_unstable();
+            let mut pieces: Vec<_> = cuts.windows(2).map(|w| (w[0], w[1])).filter(|(a, b)| a < b).collect();
+            for (a, b) in &swaps {
+                let n = pieces.len();
+                pieces.swap(a % n, b % n);
+                pieces.push(pieces[a % n]);
+            }
+            for (from, to) in pieces {
+                bench.record(Kind::Bytes, half, base.wrapping_add(from as u32), 1, 0, &bytes[from..to]);
+            }
+        }
+        let mut got = bench.exchange();
+        // The times are those of the segments.
+        got.time = expected.time;
+        got.duration = expected.duration;
+        prop_assert_eq!(got, expected);
+        bench.wait(60_000);
+        prop_assert!(bench.said.is_empty());
+    }
+
+    #[test]
+    fn no_records_panic(
+        records in proptest::collection::vec((1_u8..7, 0_u8..2, 0_u32..400, 0_u16..3, any::<u8>(), 0_usize..6), 0..40),
+    ) {
+        let mut bench = Bench::new();
+        for (kind, half, seq, epoch, bits, content) in records {
+            let content = [GET, FORBIDDEN, SWITCHING, &[0; 72], &[255; 72], b"x"][content];
+            bench.now += MS * u64::from(seq);
+            let mut record = Record::new_zeroed();
+            (record.kind, record.half, record.seq, record.epoch) = (kind, half, seq, epoch);
+            (record.flags, record.cookie, record.time_ns) = (bits, u64::from(bits & 3), bench.now);
+            bench.pairing.record(&record, content, &mut |_| {});
+            bench.wait(u64::from(seq));
+        }
+        bench.pairing.finish(u64::MAX, &mut |_| {});
+        prop_assert_eq!(bench.pairing.occupancy().0, 0);
+    }
+}
