@@ -3,6 +3,7 @@
 //! In: arguments and environment. Out: a command run, or one line on standard error:
 //! `wstap: what failed: what to do`.
 
+mod explain;
 mod run;
 mod tail;
 
@@ -31,6 +32,11 @@ enum Command {
     Run(RunArgs),
     /// Show failed handshakes as they happen
     Tail(TailArgs),
+    /// Say what a cause means, what proves it and how to put it right; without one, list all
+    Explain {
+        /// The cause's code
+        cause: Option<String>,
+    },
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -89,6 +95,7 @@ impl Cli {
         let result = match self.command {
             Command::Run(args) => run::run(args, pipeline),
             Command::Tail(args) => tail::run(args, pipeline),
+            Command::Explain { cause } => explain::run(cause.as_deref()),
             Command::Completions { shell } => {
                 let mut script = Vec::new();
                 clap_complete::generate(shell, &mut Self::command(), "wstap", &mut script);
