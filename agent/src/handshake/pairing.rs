@@ -26,6 +26,10 @@ const HANDSHAKES_MAX: NonZeroUsize = NonZeroUsize::new(32 * 1024).unwrap();
 /// counted ([`Counters::evicted_tunnels`]); its closure then has no origin.
 const TUNNELS_MAX: NonZeroUsize = NonZeroUsize::new(256 * 1024).unwrap();
 
+/// How many ended connections are remembered until their socket is closed. At the bound the oldest is forgotten:
+/// it is mostly one older than the agent, whose socket never says that it was closed.
+const ENDED_MAX: NonZeroUsize = NonZeroUsize::new(8 * 1024).unwrap();
+
 /// How many bytes of heads are held in all. At the bound the same happens as at [`HANDSHAKES_MAX`].
 const HELD_MAX: usize = 64 * 1024 * 1024;
 
@@ -80,6 +84,8 @@ pub struct Pairing {
     held: usize,
     connections: LruCache<u64, Handshaking>,
     tunnels: LruCache<u64, Tunnel>,
+    /// Connections whose end was told and whose socket may still say so again.
+    ended: LruCache<u64, ()>,
     listener: Listener,
     deadlines: BTreeSet<(u64, u64)>,
     counters: Counters,
@@ -97,6 +103,7 @@ impl Pairing {
             held: 0,
             connections: LruCache::new(HANDSHAKES_MAX),
             tunnels: LruCache::new(TUNNELS_MAX),
+            ended: LruCache::new(ENDED_MAX),
             listener: Listener::default(),
             deadlines: BTreeSet::new(),
             counters: Counters::default(),
@@ -249,6 +256,12 @@ impl Pairing {
     /// A record of an open connection.
     fn tunnel(&mut self, kind: Kind, record: &Record, summary: &Summary, out: Out<'_>) {
         let cookie = record.cookie;
+        if self.ended.contains(&cookie) {
+            if kind == Kind::Closed {
+                self.ended.pop(&cookie);
+            }
+            return;
+        }
         if !self.tunnels.contains(&cookie) {
             let handshake = None;
             self.remember(cookie, Tunnel { connection: connection(record), handshake, end: None });
@@ -263,14 +276,15 @@ impl Pairing {
         let over = kind == Kind::Ending
             && (record.flags & flags::RST != 0
                 || (summary.request.flags & summary.response.flags) & fin != 0);
-        let watched = record.flags & flags::WATCHED != 0;
-        if (kind == Kind::Closed || (over && !watched))
+        if (kind == Kind::Closed || over)
             && let Some(tunnel) = self.tunnels.pop(&cookie)
         {
+            if kind != Kind::Closed {
+                self.ended.push(cookie, ());
+            }
             let offset = self.wall_offset_ns;
-            out(Observation::Closure(tunnel::closure(tunnel, summary, record.time_ns, |ns| {
-                wall(offset, ns)
-            })));
+            let closure = tunnel::closure(tunnel, summary, record.time_ns, |ns| wall(offset, ns));
+            out(Observation::Closure(closure));
         }
     }
 

@@ -143,7 +143,7 @@ fn the_first_moments_and_the_closure() {
     };
     let summary = Summary { opened_ns, response: close, ..Default::default() };
     bench.summary(Kind::Frame, half::RESPONSE, flags::TUNNEL, summary);
-    bench.summary(Kind::Ending, half::RESPONSE, flags::TUNNEL | flags::WATCHED, summary);
+    bench.summary(Kind::Ending, half::RESPONSE, flags::TUNNEL, summary);
     let opening = bench.exchange().opening.expect("a 101");
     let expected = EarlyClose {
         code: 1008,
@@ -183,6 +183,8 @@ fn an_end_without_close_frames_is_1006() {
         (1006, CloseBy::Rst, Some(End::Peer))
     );
     assert_eq!(closure.lasted, closure.idle + Duration::from_millis(1));
+    bench.summary(Kind::Closed, half::REQUEST, flags::TUNNEL, summary);
+    assert!(bench.said.is_empty(), "one connection has one end");
 }
 
 #[test]
