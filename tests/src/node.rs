@@ -52,6 +52,8 @@ impl Node {
 /// A Node script of the workspace, with the packages of `cargo xtask setup`.
 pub fn command(script: &str) -> Command {
     let mut command = Command::new("node");
+    // Heads as large as the agent must see.
+    command.arg("--max-http-header-size=131072");
     command.arg(workspace().join(script)).env("NODE_PATH", workspace().join(MODULES));
     command
 }

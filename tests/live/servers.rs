@@ -1,1 +1,0 @@
-//! The servers that the other tests use do what their paths say.

@@ -1,0 +1,73 @@
+//! What most tests need: an agent with a tail on it, a Node server, and nobody else's traffic.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use anyhow::{Result, ensure};
+use serde_json::Value;
+use wstap_tests::agent::Agent;
+use wstap_tests::http::{self, Answer};
+use wstap_tests::node::Node;
+use wstap_tests::tail::Tail;
+
+/// Held by the test that has the host for itself.
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// Waits until no other test uses the host.
+pub(crate) fn alone() -> MutexGuard<'static, ()> {
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// An agent, a tail of everything it sees, and a Node server on every address of the host.
+pub(crate) struct Stage {
+    pub(crate) tail: Tail,
+    pub(crate) agent: Agent,
+    pub(crate) node: Node,
+    pub(crate) folder: PathBuf,
+    _alone: MutexGuard<'static, ()>,
+}
+
+impl Stage {
+    /// Sets the stage; the arguments are the agent's.
+    pub(crate) fn new(name: &str, arguments: &[&str]) -> Result<Self> {
+        let alone = alone();
+        let folder = wstap_tests::scratch(name)?;
+        let node = Node::start(&folder, "tests/live/servers/ws.js", &["::"])?;
+        let agent = Agent::start(&folder, arguments)?;
+        let tail = agent.tail(&["--all"])?;
+        Ok(Self { tail, agent, node, folder, _alone: alone })
+    }
+
+    /// Where the Node server listens.
+    pub(crate) fn server(&self) -> SocketAddr {
+        self.node.address()
+    }
+
+    /// Every event up to now. What happened before this call has been told before it returns, as
+    /// long as its answer had come: a last handshake closes the list.
+    pub(crate) fn events_until_now(&self) -> Result<Vec<Value>> {
+        static LAST: AtomicU32 = AtomicU32::new(0);
+        let path = format!("/accept/last-{}", LAST.fetch_add(1, Ordering::Relaxed));
+        let request = http::upgrade(&path, "here.example", "https://last.example");
+        ensure!(http::ask(self.server(), request.as_bytes())? == Answer::Status(101));
+        let mut before = Vec::new();
+        let mut roles = 0;
+        while roles < 2 {
+            let event = self.tail.next(|_| true)?;
+            if event["path"] == path.as_str() {
+                roles += 1;
+            } else {
+                before.push(event);
+            }
+        }
+        Ok(before)
+    }
+}
+
+/// The handshakes at one end of a connection: `local` of the server's events is the server's
+/// address.
+pub(crate) fn of_role<'a>(events: &'a [Value], role: &str) -> Vec<&'a Value> {
+    events.iter().filter(|event| event["type"] == "handshake" && event["role"] == role).collect()
+}
