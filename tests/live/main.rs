@@ -2,14 +2,17 @@
 //!
 //! Each test has an agent of its own and is alone while it has it: an agent sees the whole host.
 
+#![expect(clippy::indexing_slicing, reason = "a test that ends there has found something")]
+
 mod capture;
 mod causes;
 mod lifecycle;
-mod loss;
 mod lookalikes;
+mod loss;
 mod metrics;
 mod outcomes;
 mod safety;
+mod script;
 mod segments;
 mod stage;
 mod tail;

@@ -26,6 +26,8 @@ pub(crate) struct Stage {
     pub(crate) agent: Agent,
     pub(crate) node: Node,
     pub(crate) folder: PathBuf,
+    /// The ports whose events are this test's; the host may have other traffic.
+    ports: Vec<u16>,
     _alone: MutexGuard<'static, ()>,
 }
 
@@ -37,7 +39,13 @@ impl Stage {
         let node = Node::start(&folder, "tests/live/servers/ws.js", &["::"])?;
         let agent = Agent::start(&folder, arguments)?;
         let tail = agent.tail(&["--all"])?;
-        Ok(Self { tail, agent, node, folder, _alone: alone })
+        let ports = vec![node.address().port()];
+        Ok(Self { tail, agent, node, folder, ports, _alone: alone })
+    }
+
+    /// Takes a further server's events for this test's.
+    pub(crate) fn watch(&mut self, server: SocketAddr) {
+        self.ports.push(server.port());
     }
 
     /// Where the Node server listens.
@@ -55,7 +63,7 @@ impl Stage {
         let mut before = Vec::new();
         let mut roles = 0;
         while roles < 2 {
-            let event = self.tail.next(|_| true)?;
+            let event = self.tail.next(|event| self.is_own(event))?;
             if event["path"] == path.as_str() {
                 roles += 1;
             } else {
@@ -63,6 +71,16 @@ impl Stage {
             }
         }
         Ok(before)
+    }
+
+    /// The next event of this test that is as wanted.
+    pub(crate) fn event(&self, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
+        self.tail.next(|event| self.is_own(event) && wanted(event))
+    }
+
+    fn is_own(&self, event: &Value) -> bool {
+        let port = |end: &str| event[end].as_str()?.rsplit_once(':')?.1.parse().ok();
+        [port("local"), port("peer")].into_iter().flatten().any(|port| self.ports.contains(&port))
     }
 }
 

@@ -45,26 +45,29 @@ pub fn ask(to: SocketAddr, request: &[u8]) -> Result<Answer> {
     answer(&mut stream)
 }
 
-/// Reads one head, byte by byte, so that nothing behind it is taken.
+/// Reads the head of an answer; nothing behind it is taken.
 pub fn answer(stream: &mut TcpStream) -> Result<Answer> {
-    let mut head = Vec::new();
-    let mut byte = [0];
-    while !head.ends_with(b"\r\n\r\n") {
-        match stream.read(&mut byte) {
-            Ok(0) => break,
-            Ok(_) => head.extend(byte),
-            Err(error) if error.kind() == ErrorKind::ConnectionReset => break,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Answer::Silent),
-            Err(error) => return Err(error.into()),
-        }
-    }
-    if head.is_empty() {
-        return Ok(Answer::Closed);
-    }
-    let head = String::from_utf8_lossy(&head);
+    let head = match head(stream) {
+        Ok(head) if head.is_empty() => return Ok(Answer::Closed),
+        Ok(head) => head,
+        Err(error) if error.kind() == ErrorKind::ConnectionReset => return Ok(Answer::Closed),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Answer::Silent),
+        Err(error) => return Err(error.into()),
+    };
     let status = head.split(' ').nth(1).and_then(|status| status.get(..3));
     let status = status.with_context(|| format!("no status line: {head:?}"))?;
     Ok(Answer::Status(status.parse()?))
+}
+
+/// Reads one head, byte by byte, so that nothing behind it is taken; what there is of it when the
+/// connection ends.
+pub fn head(stream: &mut TcpStream) -> std::io::Result<String> {
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte)? > 0 {
+        head.extend(byte);
+    }
+    Ok(String::from_utf8_lossy(&head).into_owned())
 }
 
 /// GETs a page and returns its status and body.

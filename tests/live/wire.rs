@@ -1,0 +1,140 @@
+//! A TCP client made by hand on a TUN device: it sends the segments that a test wants, in the order
+//! and as often as it wants, to a real server of this host.
+
+use std::cell::Cell;
+use std::net::Ipv4Addr;
+
+use anyhow::{Context, Result, ensure};
+use etherparse::{NetHeaders, PacketBuilder, PacketHeaders, TransportHeader};
+use tun_rs::{DeviceBuilder, SyncDevice};
+use wstap_tests::wait_for;
+
+/// The host's end of the device, for a server to listen on.
+pub(crate) const HERE: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
+/// The hand-made client's address.
+const THERE: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 2);
+/// The client's initial sequence number: so near the end that a request wraps it around.
+const INITIAL: u32 = u32::MAX - 40;
+const WINDOW: u16 = 65_000;
+
+/// The device; it goes with this guard.
+pub(crate) struct Wire(SyncDevice);
+
+impl Wire {
+    /// Makes the device.
+    pub(crate) fn new() -> Result<Self> {
+        let device = DeviceBuilder::new().name("wstap-wire").ipv4(HERE, 30, None).build_sync()?;
+        device.set_nonblocking(true)?;
+        Ok(Self(device))
+    }
+
+    /// Opens a connection to a port of [`HERE`].
+    pub(crate) fn connect(&self, from: u16, to: u16) -> Result<Connection<'_>> {
+        let mut connection =
+            Connection { wire: self, from, to, acknowledged: 0, sent: Cell::new(0) };
+        connection.segment(INITIAL, Flags { syn: true, ..Flags::default() }, &[])?;
+        let (sequence, _) = connection.receive(|flags, _| flags.syn)?;
+        connection.acknowledged = sequence.wrapping_add(1);
+        connection.at(0, &[])?;
+        Ok(connection)
+    }
+}
+
+/// A connection made by hand.
+pub(crate) struct Connection<'a> {
+    wire: &'a Wire,
+    from: u16,
+    to: u16,
+    /// The next byte that is expected of the server.
+    acknowledged: u32,
+    /// How much of the stream was sent.
+    sent: Cell<usize>,
+}
+
+/// The flags that tests set; all but a SYN carry an ACK.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Flags {
+    pub(crate) syn: bool,
+    pub(crate) rst: bool,
+    pub(crate) fin: bool,
+}
+
+impl Connection<'_> {
+    /// Sends bytes of the stream, from this offset on.
+    pub(crate) fn at(&self, offset: usize, bytes: &[u8]) -> Result<()> {
+        self.sent.set(self.sent.get().max(offset + bytes.len()));
+        self.segment(sequence(offset), Flags::default(), bytes)
+    }
+
+    /// Sends a segment with any flags at an offset that need not fit.
+    pub(crate) fn forge(&self, offset: i64, flags: Flags, bytes: &[u8]) -> Result<()> {
+        #[expect(clippy::cast_sign_loss, reason = "sequence numbers wrap around")]
+        let sequence = INITIAL.wrapping_add(1).wrapping_add(offset as u32);
+        self.segment(sequence, flags, bytes)
+    }
+
+    fn segment(&self, sequence: u32, flags: Flags, bytes: &[u8]) -> Result<()> {
+        let mut builder = PacketBuilder::ipv4(THERE.octets(), HERE.octets(), 64)
+            .tcp(self.from, self.to, sequence, WINDOW);
+        builder = if flags.syn { builder.syn() } else { builder.ack(self.acknowledged) };
+        if flags.rst {
+            builder = builder.rst();
+        }
+        if flags.fin {
+            builder = builder.fin();
+        }
+        let mut packet = Vec::with_capacity(builder.size(bytes.len()));
+        builder.write(&mut packet, bytes)?;
+        ensure!(self.wire.0.send(&packet)? == packet.len());
+        Ok(())
+    }
+
+    /// Reads and acknowledges until the head of an answer is there; returns its status.
+    pub(crate) fn status(&mut self) -> Result<u16> {
+        let mut head = Vec::new();
+        while !head.windows(4).any(|end| end == b"\r\n\r\n") {
+            let next = self.acknowledged;
+            let (start, bytes) = self.receive(|_, bytes| bytes > 0)?;
+            if start == next {
+                self.acknowledged = start.wrapping_add(bytes.len() as u32);
+                head.extend(bytes);
+            }
+            self.segment(sequence(self.sent.get()), Flags::default(), &[])?;
+        }
+        let head = String::from_utf8_lossy(&head).into_owned();
+        head.split(' ').nth(1).and_then(|code| code.parse().ok()).context(head)
+    }
+
+    /// The next segment of the server that is as wanted: its sequence number and its bytes.
+    fn receive(&self, wanted: impl Fn(Flags, usize) -> bool) -> Result<(u32, Vec<u8>)> {
+        let mut buffer = vec![0; 65_536];
+        wait_for("a segment of the server", || {
+            let Ok(length) = self.wire.0.recv(&mut buffer) else { return Ok(None) };
+            let Ok(packet) = PacketHeaders::from_ip_slice(buffer.get(..length).unwrap_or_default())
+            else {
+                return Ok(None);
+            };
+            let (Some(NetHeaders::Ipv4(..)), Some(TransportHeader::Tcp(tcp))) =
+                (packet.net, packet.transport)
+            else {
+                return Ok(None);
+            };
+            let flags = Flags { syn: tcp.syn, rst: tcp.rst, fin: tcp.fin };
+            let bytes = packet.payload.slice();
+            let ours = tcp.destination_port == self.from && wanted(flags, bytes.len());
+            Ok(ours.then(|| (tcp.sequence_number, bytes.to_vec())))
+        })
+    }
+}
+
+impl Drop for Connection<'_> {
+    fn drop(&mut self) {
+        // The server need not wait for the end of a client that is gone.
+        let _sent =
+            self.segment(sequence(self.sent.get()), Flags { rst: true, ..Flags::default() }, &[]);
+    }
+}
+
+fn sequence(offset: usize) -> u32 {
+    INITIAL.wrapping_add(1).wrapping_add(offset as u32)
+}
