@@ -1,5 +1,6 @@
 //! Every chore of the project, as `cargo xtask <chore>`.
 
+mod bench;
 mod command;
 mod demo;
 mod setup;
@@ -26,6 +27,8 @@ enum Chore {
         #[arg(value_enum)]
         groups: Vec<Group>,
     },
+    /// What the agent costs on this machine, as a table (needs root)
+    Bench(bench::Options),
     /// A chat behind nginx, right and in five broken ways, and what wstap says of it (needs root)
     Demo,
     /// Format, lints, unit and property tests, and the live tests on this kernel (needs root)
@@ -36,6 +39,7 @@ fn main() -> Result<()> {
     match Arguments::parse().chore {
         Chore::Setup { groups } if groups.is_empty() => setup::run(Group::DEFAULT),
         Chore::Setup { groups } => setup::run(&groups),
+        Chore::Bench(options) => bench::run(&options),
         Chore::Demo => demo::run(),
         Chore::Test(options) => test::run_parts(&options),
     }

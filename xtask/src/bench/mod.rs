@@ -1,0 +1,187 @@
+//! `cargo xtask bench`: what the agent costs, on this machine, as a table for docs/performance.md.
+//!
+//! One nginx and wrk, with and without the agent in turns, so that what else the machine does falls
+//! on both; medians.
+
+mod load;
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use wstap_tests::agent::Agent;
+use wstap_tests::metrics::Metrics;
+
+use self::load::{Front, Load};
+use crate::command::{cargo, need_root, run as run_command, say, workspace};
+use crate::setup::{self, Group};
+
+/// How long and how often.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Runs with the agent, and as many without, of each load
+    #[arg(long, default_value_t = 7)]
+    runs: usize,
+    /// Seconds of a run
+    #[arg(long, default_value_t = 3)]
+    seconds: u64,
+}
+
+/// The kernel's switch for the programs' run time.
+const STATS: &str = "/proc/sys/kernel/bpf_stats_enabled";
+
+pub(crate) fn run(options: &Options) -> Result<()> {
+    need_root("Capturing on this kernel", "bench")?;
+    setup::run(&[Group::Bpf, Group::Servers, Group::Bench])?;
+    run_command(&mut cargo(["build", "--quiet", "--release", "--package", "wstap"]))?;
+    let binary = workspace().join("target/release/wstap");
+    let folder = wstap_tests::scratch("bench")?;
+    let front = Front::start(&folder)?;
+
+    print("| load | without | with | ratio |\n|---|---|---|---|");
+    for load in [Load::Get, Load::Handshake] {
+        let (without, with) = in_turns(options, load, &front, &binary, &folder)?;
+        print(&format!(
+            "| {}, requests/s | {without:.0} | {with:.0} | {:.3} |",
+            load.name(),
+            with / without
+        ));
+    }
+    print("\n| of the agent | |\n|---|---|");
+    let storm = Storm::measure(options, &front, &binary, &folder)?;
+    print(&format!("| resident memory, idle | {} KiB |", storm.idle));
+    print(&format!("| resident memory, after the storm | {} KiB |", storm.after));
+    print(&format!("| handshakes/s in the storm | {:.0} |", storm.per_second));
+    print(&format!("| of them lost | {} |", storm.lost));
+    print(&format!("| CPU a handshake | {:.1} us |", storm.cpu_us));
+    for load in [Load::Get, Load::Handshake] {
+        for (program, runs, nanoseconds) in run_times(options, load, &front, &binary, &folder)? {
+            let name = load.name();
+            print(&format!("| `{program}`, {name}, a run of {runs} | {nanoseconds:.0} ns |"));
+        }
+    }
+    Ok(())
+}
+
+/// The medians of requests/s without and with the agent.
+fn in_turns(
+    options: &Options,
+    load: Load,
+    front: &Front,
+    binary: &Path,
+    folder: &Path,
+) -> Result<(f64, f64)> {
+    let (mut without, mut with) = (Vec::new(), Vec::new());
+    for run in 1..=options.runs {
+        say(format!("bench: {}, run {run} of {}", load.name(), options.runs));
+        without.push(front.press(load, options.seconds)?.per_second);
+        let agent = Agent::start_program(Command::new(binary), folder, &[])?;
+        with.push(front.press(load, options.seconds)?.per_second);
+        agent.stop()?;
+    }
+    Ok((median(without), median(with)))
+}
+
+/// What the agent itself needs while every request is a handshake.
+struct Storm {
+    idle: u64,
+    after: u64,
+    per_second: f64,
+    lost: u64,
+    cpu_us: f64,
+}
+
+impl Storm {
+    fn measure(options: &Options, front: &Front, binary: &Path, folder: &Path) -> Result<Self> {
+        let mut agent = Agent::start_program(Command::new(binary), folder, &[])?;
+        let process = agent.process().id();
+        let idle = resident(process)?;
+        let before = cpu_seconds(process)?;
+        let pressed = front.press(Load::Handshake, options.seconds * 3)?;
+        let metrics = agent.wait_for_metrics("a drained ring", |metrics| {
+            let count = |name| metrics.count(name, &[]);
+            count("wstap_records_seen_total")
+                == count("wstap_records_delivered_total") + count("wstap_records_lost_total")
+        })?;
+        let cpu_us = (cpu_seconds(process)? - before) * 1e6 / pressed.requests;
+        let after = resident(process)?;
+        agent.stop()?;
+        let lost = metrics.count("wstap_records_lost_total", &[]);
+        Ok(Self { idle, after, per_second: pressed.per_second, lost, cpu_us })
+    }
+}
+
+/// The mean run time of each program under the load: name, runs, nanoseconds a run.
+fn run_times(
+    options: &Options,
+    load: Load,
+    front: &Front,
+    binary: &Path,
+    folder: &Path,
+) -> Result<Vec<(String, u64, f64)>> {
+    let _stats = Stats::enable()?;
+    let agent = Agent::start_program(Command::new(binary), folder, &[])?;
+    front.press(load, options.seconds)?;
+    let metrics = agent.metrics()?;
+    agent.stop()?;
+    Ok(programs(&metrics))
+}
+
+fn programs(metrics: &Metrics) -> Vec<(String, u64, f64)> {
+    let runs = metrics.of("wstap_program_runs_total").filter(|sample| sample.count() > 0);
+    runs.map(|runs| {
+        let program = runs.label("program").to_owned();
+        let times = metrics.of("wstap_program_run_seconds_total");
+        let of_program = times.filter(|time| time.label("program") == program);
+        let seconds: f64 = of_program.map(|time| time.value).sum();
+        (program, runs.count(), seconds * 1e9 / runs.value)
+    })
+    .collect()
+}
+
+/// The kernel measures the programs while this lives.
+struct Stats(String);
+
+impl Stats {
+    fn enable() -> Result<Self> {
+        let before = std::fs::read_to_string(STATS)?;
+        std::fs::write(STATS, "1")?;
+        Ok(Self(before))
+    }
+}
+
+impl Drop for Stats {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::write(STATS, &self.0) {
+            say(format!("bench: {STATS} keeps measuring: {error}"));
+        }
+    }
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+/// Resident memory in KiB.
+fn resident(process: u32) -> Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("VmRSS")?;
+    Ok(line.trim().trim_end_matches(" kB").parse()?)
+}
+
+/// User and system time of a process; the clock of /proc has a hundred ticks a second.
+fn cpu_seconds(process: u32) -> Result<f64> {
+    const TICKS: f64 = 100.0;
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
+    let (_, fields) = stat.rsplit_once(')').context("the end of the name")?;
+    // utime and stime are the fields 14 and 15; the state, behind the name, is 3.
+    let times = fields.split_whitespace().skip(11).take(2).map(str::parse::<f64>);
+    Ok(times.sum::<Result<f64, _>>()? / TICKS)
+}
+
+#[expect(clippy::print_stdout, reason = "the table is the chore's output")]
+fn print(text: &str) {
+    println!("{text}");
+}
