@@ -1,5 +1,7 @@
 //! The command line as a user meets it: exit codes, one clear line, nothing half done.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::{
     fs,
     net::TcpListener,

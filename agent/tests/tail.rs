@@ -1,5 +1,7 @@
 //! `wstap tail` as a user runs it: the real program joined to the real sinks.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::{
     fs,
     io::{BufRead as _, BufReader, Read as _},

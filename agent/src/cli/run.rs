@@ -29,6 +29,10 @@ pub(super) fn run(args: RunArgs, pipeline: Pipeline) -> anyhow::Result<()> {
         return print(settings.to_string().as_bytes());
     }
     super::log_to_stderr("info");
+    if let Some(stale) = &settings.ready_file {
+        // What an earlier run left would tell a lie; that there is none is the usual case.
+        let _ = std::fs::remove_file(stale);
+    }
     let sinks = Arc::new(Sinks::new(&settings)?);
     let servers = Servers::bind(&settings)?;
     let runtime = runtime::Builder::new_multi_thread()

@@ -7,12 +7,9 @@
 //! A reader that sends nothing gets every event. It may send a [`Filter`] as a line of JSON, at any
 //! time, and then gets only what that filter passes.
 
-use std::{
-    collections::VecDeque,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
-    },
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 
 use tokio::{
@@ -26,10 +23,11 @@ use crate::event::{Event, MissedEvent};
 
 /// Owner and group may read the tail; nobody else.
 pub const SOCKET_MODE: u32 = 0o660;
-/// Events that wait for one reader; what comes when it is full is missed, and counted.
-pub(super) const QUEUE: usize = 4_096;
+/// Bytes of events that wait for one reader; what does not fit is missed, and counted. As much again
+/// may be on its way to the reader.
+pub(super) const QUEUE_BYTES: usize = 1024 * 1024;
 /// Readers at the same time; one more is disconnected at once, and counted.
-pub(super) const MAX_READERS: usize = 64;
+pub(super) const MAX_READERS: usize = 16;
 /// The longest line that a reader may send; a longer one ends the connection.
 const MAX_FILTER_BYTES: u64 = 16 * 1024;
 
@@ -60,7 +58,8 @@ struct Reader {
 
 #[derive(Default)]
 struct Waiting {
-    lines: VecDeque<Arc<str>>,
+    lines: Vec<Arc<str>>,
+    bytes: usize,
     missed: u64,
     filter: Option<Filter>,
 }
@@ -74,9 +73,10 @@ impl Reader {
     fn take(&self) -> String {
         let mut waiting = self.waiting();
         let lines = std::mem::take(&mut waiting.lines);
+        waiting.bytes = 0;
         let missed = std::mem::take(&mut waiting.missed);
         drop(waiting);
-        let mut text: String = lines.iter().map(|line| &**line).collect();
+        let mut text = lines.concat();
         if missed > 0 {
             text.push_str(&line(&Event::Missed(MissedEvent { missed })));
         }
@@ -96,14 +96,15 @@ impl Hub {
             if waiting.filter.as_ref().is_some_and(|filter| !filter.passes(event)) {
                 continue;
             }
+            let text = text.get_or_insert_with(|| line(event).into());
             // Once something is missed all is, until the reader has been told: the order stays.
-            if waiting.missed > 0 || waiting.lines.len() >= QUEUE {
+            if waiting.missed > 0 || waiting.bytes + text.len() > QUEUE_BYTES {
                 waiting.missed += 1;
                 self.missed.fetch_add(1, Ordering::Relaxed);
                 continue;
             }
-            let text = text.get_or_insert_with(|| line(event).into());
-            waiting.lines.push_back(Arc::clone(text));
+            waiting.bytes += text.len();
+            waiting.lines.push(Arc::clone(text));
             drop(waiting);
             reader.arrived.notify_one();
         }

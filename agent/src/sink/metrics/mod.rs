@@ -5,6 +5,7 @@
 
 mod labels;
 mod own;
+mod process;
 
 use std::{sync::Mutex, time::Duration};
 
@@ -249,6 +250,7 @@ impl Metrics {
         ];
         let mut families = self.registry.gather();
         families.extend(own::families(stats, tail, &folded)?);
+        families.extend(process::families()?);
         Ok(TextEncoder::new().encode_to_string(&families)?)
     }
 }

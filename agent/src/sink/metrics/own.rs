@@ -137,6 +137,6 @@ fn gauge(name: &str, help: &str, value: u64) -> prometheus::Result<Vec<MetricFam
     Ok(gauge.collect())
 }
 
-fn gauge_value(value: u64) -> i64 {
+pub(super) fn gauge_value(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }

@@ -232,6 +232,8 @@ fn the_agent_says_what_it_was_told_of_itself() {
     ] {
         assert_eq!(value(&text, name, &[labels]), Some(want), "{name}");
     }
+    assert!(value(&text, "process_resident_memory_bytes", &[]).unwrap() > 1e6);
+    assert!(value(&text, "process_open_fds", &[]).unwrap() >= 3.0);
 }
 
 /// Prometheus' own tool reads and lints everything, hostile values included.

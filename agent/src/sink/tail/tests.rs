@@ -9,7 +9,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{MAX_READERS, QUEUE, accept};
+use super::{MAX_READERS, QUEUE_BYTES, accept, line};
 use crate::{
     config::{ServeOptions, Settings},
     event::{Event, HandshakeEvent, sample::refused},
@@ -83,6 +83,14 @@ impl Client {
     }
 }
 
+/// From here on all numbers have the same length, and so have the events.
+const FIRST: u64 = 100_000;
+
+/// How many such events fit into a queue.
+fn queue() -> u64 {
+    (QUEUE_BYTES / line(&event(FIRST)).len()) as u64
+}
+
 fn event(number: u64) -> Event {
     Event::Handshake(HandshakeEvent { path: format!("/{number}"), ..refused() })
 }
@@ -105,16 +113,16 @@ async fn a_slow_reader_is_told_exactly_what_it_missed() {
     let agent = agent();
     let mut slow = Client::join(&agent.path()).await;
     agent.readers(1).await;
-    let queue = QUEUE as u64;
+    let queue = queue();
     // The server has no turn meanwhile: the queue takes what it holds and not one more.
-    agent.publish(0..queue + 1234);
-    slow.expect(0..queue).await;
+    agent.publish(FIRST..FIRST + queue + 1234);
+    slow.expect(FIRST..FIRST + queue).await;
     match slow.next().await {
         Some(Event::Missed(missed)) => assert_eq!(missed.missed, 1234),
         other => panic!("{other:?}"),
     }
-    agent.publish(90_000..90_010);
-    slow.expect(90_000..90_010).await;
+    agent.publish(FIRST..FIRST + 10);
+    slow.expect(FIRST..FIRST + 10).await;
     assert_eq!(agent.sinks.tail.stats().missed, 1234);
 }
 
@@ -125,7 +133,7 @@ async fn a_reader_that_never_reads_holds_up_nobody() {
     agent.readers(1).await;
     let mut live = Client::join(&agent.path()).await;
     agent.readers(2).await;
-    let chunk = QUEUE as u64 / 2;
+    let chunk = queue() / 2;
     for round in 0..8 {
         agent.publish(round * chunk..(round + 1) * chunk);
         live.expect(round * chunk..(round + 1) * chunk).await;
@@ -156,7 +164,7 @@ async fn a_reader_gets_only_what_its_filter_passes() {
     agent.publish(0..10);
     client.expect(7..8).await;
     // What the filter kept out takes no room.
-    agent.publish(10..10 + 2 * QUEUE as u64);
+    agent.publish(10..10 + 2 * queue());
     agent.publish(7..8);
     client.expect(7..8).await;
 }
