@@ -2,6 +2,7 @@
 //!
 //! Fields may be added, never renamed.
 
+mod build;
 mod names;
 mod origin;
 #[cfg(test)]
@@ -9,7 +10,10 @@ pub(crate) mod sample;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::origin::normalised_origin;
+pub use self::{
+    build::{MAX_VALUE, UNSEEN, timestamp},
+    origin::normalised_origin,
+};
 use crate::diagnose::{Cause, Confidence};
 
 /// One line of `--json`.

@@ -12,8 +12,6 @@ use crate::event::normalised_origin;
 
 /// What values beyond a cap fold into.
 pub(super) const OTHER: &str = "other";
-/// The origin of a connection that is older than the agent.
-pub(super) const UNSEEN: &str = "unseen";
 /// The origin of a request without `Origin`.
 const NONE: &str = "none";
 /// The origin of a request whose `Origin` is no origin.

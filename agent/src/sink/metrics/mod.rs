@@ -15,7 +15,7 @@ use prometheus::{
 
 use self::labels::{Distinct, OTHER, locked};
 use super::{stats::AgentStats, tail::TailStats};
-use crate::event::{ClosureEvent, Event, HandshakeEvent, Outcome, RoleName, Scheme};
+use crate::event::{ClosureEvent, Event, HandshakeEvent, Outcome, RoleName, Scheme, UNSEEN};
 
 /// The most series of one family, whatever its labels could make. What comes later is counted with
 /// `other` in every label that a peer can choose.
@@ -231,7 +231,7 @@ impl Metrics {
     /// The same for a connection, whose handshake the agent may not have seen.
     fn connection_origin(&self, origin: Option<&str>) -> String {
         match origin {
-            Some(labels::UNSEEN) => labels::UNSEEN.to_owned(),
+            Some(UNSEEN) => UNSEEN.to_owned(),
             origin => self.origin(origin),
         }
     }

@@ -1,0 +1,166 @@
+//! Events made from what the stages found.
+//!
+//! In: a closure. Out: the event with the names and bounds of the public interface. Process and
+//! container are filled in later, by the enrichment.
+
+use std::time::Duration;
+
+use super::{ClosedBy, ClosureEvent, Initiator, RoleName};
+use crate::handshake::{CloseBy, Closure, End, Role};
+
+/// The most characters of a value that a client chose; a longer one is cut and ends in `…`.
+pub const MAX_VALUE: usize = 1024;
+/// The origin of a connection that is older than the agent.
+pub const UNSEEN: &str = "unseen";
+
+impl ClosureEvent {
+    /// The event for the end of a connection.
+    pub fn new(closure: &Closure) -> Self {
+        Self {
+            time: timestamp(closure.time),
+            role: closure.connection.role.into(),
+            origin: match &closure.handshake {
+                Some(opened) => opened.origin.as_deref().map(bounded),
+                None => Some(UNSEEN.to_owned()),
+            },
+            path: closure.handshake.as_ref().map(|opened| bounded(&opened.path)),
+            code: closure.code,
+            clean: closure.clean,
+            initiator: match closure.initiator {
+                Some(End::Local) => Initiator::Local,
+                Some(End::Peer) => Initiator::Peer,
+                None => Initiator::Unknown,
+            },
+            by: match closure.by {
+                _ if closure.by_close_frame => ClosedBy::CloseFrame,
+                CloseBy::Fin => ClosedBy::Fin,
+                CloseBy::Rst => ClosedBy::Rst,
+                CloseBy::Timeout => ClosedBy::Timeout,
+            },
+            reason: None,
+            confidence: None,
+            connection_seconds: closure.lasted.as_secs_f64(),
+            idle_seconds: closure.idle.as_secs_f64(),
+            messages_in: closure.messages_in,
+            messages_out: closure.messages_out,
+            ping_seen: closure.ping_seen,
+            synchronised: closure.synchronised,
+            local: closure.connection.local.to_string(),
+            peer: closure.connection.peer.to_string(),
+            process: None,
+            container: None,
+        }
+    }
+}
+
+impl From<Role> for RoleName {
+    fn from(role: Role) -> Self {
+        match role {
+            Role::Server => Self::Server,
+            Role::Client => Self::Client,
+        }
+    }
+}
+
+/// A time since the Unix epoch as RFC 3339 in UTC, with microseconds.
+pub fn timestamp(since_epoch: Duration) -> String {
+    let time = jiff::SignedDuration::try_from(since_epoch)
+        .and_then(jiff::Timestamp::from_duration)
+        .unwrap_or(jiff::Timestamp::MAX);
+    format!("{time:.6}")
+}
+
+/// The value, cut to [`MAX_VALUE`] characters.
+fn bounded(value: &str) -> String {
+    if value.chars().count() <= MAX_VALUE {
+        return value.to_owned();
+    }
+    value.chars().take(MAX_VALUE).chain(['…']).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{MAX_VALUE, bounded, timestamp};
+    use crate::{
+        event::{ClosedBy, ClosureEvent, Initiator, RoleName},
+        handshake::{CloseBy, Closure, Connection, End, Opened, Role},
+    };
+
+    fn closure() -> Closure {
+        Closure {
+            connection: Connection {
+                cookie: 1,
+                role: Role::Client,
+                local: "[::1]:8080".parse().unwrap(),
+                peer: "127.0.0.1:40000".parse().unwrap(),
+                cgroup: 0,
+            },
+            handshake: Some(Opened {
+                origin: Some("https://app.example".into()),
+                path: "/chat".into(),
+            }),
+            time: Duration::from_micros(1_777_863_721_123_456),
+            code: 1006,
+            clean: false,
+            initiator: Some(End::Peer),
+            by_close_frame: false,
+            by: CloseBy::Rst,
+            lasted: Duration::from_millis(61_500),
+            idle: Duration::from_millis(60_250),
+            messages_in: 3,
+            messages_out: 4,
+            ping_seen: true,
+            synchronised: true,
+            violation: None,
+        }
+    }
+
+    #[test]
+    fn a_closure_keeps_what_was_found() {
+        let event = ClosureEvent::new(&closure());
+        assert_eq!(event.time, "2026-05-04T03:02:01.123456Z");
+        assert_eq!(event.role, RoleName::Client);
+        assert_eq!(event.origin.as_deref(), Some("https://app.example"));
+        assert_eq!(event.path.as_deref(), Some("/chat"));
+        assert_eq!((event.code, event.clean), (1006, false));
+        assert_eq!((event.initiator, event.by), (Initiator::Peer, ClosedBy::Rst));
+        assert!((event.connection_seconds - 61.5).abs() < 1e-9);
+        assert!((event.idle_seconds - 60.25).abs() < 1e-9);
+        assert_eq!((event.messages_in, event.messages_out), (3, 4));
+        assert_eq!((event.ping_seen, event.synchronised), (true, true));
+        assert_eq!((&*event.local, &*event.peer), ("[::1]:8080", "127.0.0.1:40000"));
+    }
+
+    #[test]
+    fn a_close_frame_decides_what_ended_the_connection() {
+        let event = ClosureEvent::new(&Closure { by_close_frame: true, ..closure() });
+        assert_eq!(event.by, ClosedBy::CloseFrame);
+    }
+
+    #[test]
+    fn a_connection_older_than_the_agent_has_an_unseen_origin() {
+        let event = ClosureEvent::new(&Closure { handshake: None, initiator: None, ..closure() });
+        assert_eq!(event.origin.as_deref(), Some("unseen"));
+        assert_eq!(event.path, None);
+        assert_eq!(event.initiator, Initiator::Unknown);
+        let native = Opened { origin: None, path: "/".into() };
+        let event = ClosureEvent::new(&Closure { handshake: Some(native), ..closure() });
+        assert_eq!(event.origin, None);
+    }
+
+    #[test]
+    fn times_are_rfc_3339_with_microseconds_whatever_the_clock_says() {
+        assert_eq!(timestamp(Duration::ZERO), "1970-01-01T00:00:00.000000Z");
+        assert_eq!(timestamp(Duration::from_nanos(1_999)), "1970-01-01T00:00:00.000001Z");
+        assert!(timestamp(Duration::MAX).starts_with("9999-12-30T22:00:00."));
+    }
+
+    #[test]
+    fn a_value_that_is_too_long_is_cut_between_characters() {
+        let fits = "ü".repeat(MAX_VALUE);
+        assert_eq!(bounded(&fits), fits);
+        assert_eq!(bounded(&(fits.clone() + "x")), fits + "…");
+    }
+}
