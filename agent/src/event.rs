@@ -15,6 +15,7 @@ pub use self::{
     origin::normalised_origin,
 };
 use crate::diagnose::{Cause, Confidence};
+pub use crate::diagnose::{Change, Evidence, Outcome, Policy, ProxyChange, Scheme};
 
 /// One line of `--json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -94,82 +95,6 @@ pub enum RoleName {
     Server,
     /// The request went out.
     Client,
-}
-
-/// What became of an opening handshake.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Outcome {
-    /// A 101 that a browser keeps.
-    Accepted,
-    /// A 101 that a browser must fail.
-    Failed,
-    /// Any other answer.
-    Rejected,
-    /// Closed without a byte.
-    Unanswered,
-    /// No answer in time.
-    TimedOut,
-    /// The answer was there, but the agent missed it.
-    Unobserved,
-}
-
-/// The scheme that the client used, as far as the headers tell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Scheme {
-    /// Plain.
-    Ws,
-    /// Over TLS.
-    Wss,
-    /// The headers do not tell.
-    Unknown,
-}
-
-/// What the configured origin policy says of an origin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Policy {
-    /// A configured pattern matches it.
-    Allowed,
-    /// A policy is set and no pattern matches.
-    Foreign,
-    /// No policy is set, or the request has no `Origin` to judge.
-    None,
-}
-
-/// A named value that decided a verdict.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Evidence {
-    /// A header's name, or what was observed (`status`, `answer`, `closed by`).
-    pub name: String,
-    /// Its value; `(absent)` when its absence is the evidence.
-    pub value: String,
-}
-
-/// One header that a proxy changed between its two legs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ProxyChange {
-    /// The header's name.
-    pub header: String,
-    /// What the proxy did to it.
-    pub change: Change,
-    /// The value that the proxy received.
-    pub before: Option<String>,
-    /// The value that the proxy sent.
-    pub after: Option<String>,
-}
-
-/// What a proxy did to a header.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Change {
-    /// Not received, but sent.
-    Added,
-    /// Received, but not sent.
-    Removed,
-    /// Sent with another value.
-    Rewrote,
 }
 
 /// A process of this host.
