@@ -1,8 +1,41 @@
-//! Why a handshake failed: a table of small pure rules over an [`Exchange`](crate::handshake::Exchange).
+//! Why a handshake failed: tables of small pure rules over an [`Exchange`].
 //!
 //! In: an exchange. Out: a verdict. No I/O, no clock.
+//!
+//! The order: what RFC 6455 requires and a hop took away (`structure`); the exact words of the server that
+//! answered (`fingerprint`, `servers`, `proxies`, `refusal`); headers, by only the comparison that this
+//! server makes (`comparison`); what other handshakes show (`population`).
+
+mod accepted;
+mod advice;
+mod case;
+mod client;
+mod comparison;
+mod fingerprint;
+mod forwarded;
+pub mod legs;
+pub mod origin;
+pub mod policy;
+pub mod population;
+mod proxies;
+mod refusal;
+mod servers;
+mod silence;
+mod structure;
+#[cfg(test)]
+mod tests;
+mod verdict;
 
 use serde::{Deserialize, Serialize};
+
+pub use forwarded::scheme;
+pub use population::PopulationEvidence;
+pub use verdict::{
+    Change, EVIDENCE_VALUE, Evidence, Outcome, Policy, ProxyChange, Scheme, Verdict,
+};
+
+use crate::handshake::{Answer, Exchange};
+use case::{Case, Finding, first};
 
 /// How sure a verdict is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -124,5 +157,49 @@ causes! {
 impl std::fmt::Display for Cause {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.code())
+    }
+}
+
+/// Judges one handshake: what became of it, and why.
+pub fn diagnose(exchange: &Exchange, population: &PopulationEvidence) -> Verdict {
+    let case = Case::new(exchange);
+    let (outcome, finding) = match &exchange.answer {
+        Answer::Unobserved => (Outcome::Unobserved, None),
+        Answer::Response(response) if response.status == 101 => {
+            match first(accepted::RULES, &case) {
+                Some(finding) => (Outcome::Failed, Some(finding)),
+                None => (Outcome::Accepted, None),
+            }
+        }
+        Answer::Response(_) => {
+            let finding = first(structure::RULES, &case).unwrap_or_else(|| refusal::explain(&case));
+            let finding = population::correct(finding, population, &exchange.request.path);
+            (Outcome::Rejected, Some(finding))
+        }
+        Answer::Closed { .. } | Answer::TimedOut => {
+            let finding = first(structure::RULES, &case).unwrap_or_else(|| silence::explain(&case));
+            let timed_out = exchange.answer == Answer::TimedOut;
+            (if timed_out { Outcome::TimedOut } else { Outcome::Unanswered }, Some(finding))
+        }
+    };
+    let server =
+        case.response.and_then(|response| fingerprint::server_name(case.fingerprint, response));
+    verdict(outcome, finding, server)
+}
+
+fn verdict(outcome: Outcome, finding: Option<Finding>, server: Option<String>) -> Verdict {
+    let cause = finding.as_ref().map(|found| found.cause);
+    let own_fix = finding.as_ref().and_then(|found| found.fix);
+    let confidence = finding.as_ref().map(|found| found.confidence);
+    let (evidence, summary) = finding.map(|f| (f.evidence, f.summary)).unwrap_or_default();
+    Verdict {
+        outcome,
+        cause,
+        confidence,
+        evidence,
+        summary,
+        disproof: cause.and_then(advice::disproof),
+        fix: own_fix.or_else(|| cause.and_then(advice::fix)),
+        server,
     }
 }

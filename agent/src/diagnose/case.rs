@@ -1,0 +1,125 @@
+//! One handshake as the rules see it, and what a rule finds.
+
+use super::{
+    Cause, Confidence, Evidence,
+    fingerprint::{self, Fingerprint},
+    origin::{Authority, OriginField},
+};
+use crate::{
+    handshake::{Answer, Exchange},
+    http::{RequestHead, ResponseHead},
+};
+
+/// An exchange, read once for all rules.
+pub(super) struct Case<'a> {
+    pub(super) exchange: &'a Exchange,
+    pub(super) request: &'a RequestHead,
+    /// The answer, when there was one.
+    pub(super) response: Option<&'a ResponseHead>,
+    pub(super) origin: OriginField,
+    pub(super) host: Option<Authority>,
+    /// What the server says about itself and its refusal: reason phrase, reject reason, first bytes of
+    /// the body, in lower case. Never quoted: it may hold anything.
+    pub(super) words: String,
+    /// The known answer that this one is.
+    pub(super) fingerprint: Option<&'static Fingerprint>,
+}
+
+impl<'a> Case<'a> {
+    pub(super) fn new(exchange: &'a Exchange) -> Self {
+        let request = &exchange.request;
+        let response = match &exchange.answer {
+            Answer::Response(response) => Some(response),
+            Answer::Closed { .. } | Answer::TimedOut | Answer::Unobserved => None,
+        };
+        let words = response.map(fingerprint::words).unwrap_or_default();
+        let fingerprint = response.and_then(|r| fingerprint::recognise(request, r, &words));
+        Self {
+            exchange,
+            request,
+            response,
+            origin: OriginField::of(request),
+            host: request.headers.first("host").and_then(Authority::parse),
+            words,
+            fingerprint,
+        }
+    }
+
+    pub(super) fn status(&self) -> Option<u16> {
+        self.response.map(|response| response.status)
+    }
+
+    /// The request header `shown` (any case) as evidence, `(absent)` when it is not there.
+    pub(super) fn header(&self, shown: &str) -> Evidence {
+        let name = shown.to_ascii_lowercase();
+        let values: Vec<&str> = self.request.headers.all(&name).collect();
+        if values.is_empty() {
+            Evidence::absent(shown)
+        } else {
+            Evidence::new(shown, &values.join(", "))
+        }
+    }
+
+    /// The status line's code, and the known words of the answer when it is a known one.
+    pub(super) fn answer(&self) -> Evidence {
+        let Some(response) = self.response else { return Evidence::absent("answer") };
+        match self.fingerprint.map(|known| known.quote) {
+            Some(quote) if !quote.is_empty() => {
+                Evidence::new("answer", &format!("{} {quote}", response.status))
+            }
+            _ => Evidence::new("status", &response.status.to_string()),
+        }
+    }
+}
+
+/// What a rule found.
+#[derive(Clone, Debug)]
+pub(super) struct Finding {
+    pub(super) cause: Cause,
+    pub(super) confidence: Confidence,
+    pub(super) evidence: Vec<Evidence>,
+    pub(super) summary: String,
+    /// A fix that knows more than the cause's own.
+    pub(super) fix: Option<&'static str>,
+    /// Concluded from headers alone: the server did not say which check failed, so that population
+    /// evidence may know better.
+    pub(super) presumed: bool,
+}
+
+impl Finding {
+    pub(super) fn new(cause: Cause, confidence: Confidence, summary: impl Into<String>) -> Self {
+        let summary = summary.into();
+        Self { cause, confidence, evidence: Vec::new(), summary, fix: None, presumed: false }
+    }
+
+    pub(super) fn certain(cause: Cause, summary: impl Into<String>) -> Self {
+        Self::new(cause, Confidence::Certain, summary)
+    }
+
+    pub(super) fn likely(cause: Cause, summary: impl Into<String>) -> Self {
+        Self::new(cause, Confidence::Likely, summary)
+    }
+
+    pub(super) fn possible(cause: Cause, summary: impl Into<String>) -> Self {
+        Self::new(cause, Confidence::Possible, summary)
+    }
+
+    pub(super) fn with(mut self, evidence: impl IntoIterator<Item = Evidence>) -> Self {
+        self.evidence.extend(evidence);
+        self
+    }
+
+    /// At most this sure.
+    pub(super) fn at_most(mut self, confidence: Confidence) -> Self {
+        self.confidence = self.confidence.min(confidence);
+        self
+    }
+}
+
+/// A small pure function: what one rule finds in a case, if it applies.
+pub(super) type Rule = fn(&Case<'_>) -> Option<Finding>;
+
+/// What the first rule that applies finds.
+pub(super) fn first(rules: &[Rule], case: &Case<'_>) -> Option<Finding> {
+    rules.iter().find_map(|rule| rule(case))
+}

@@ -1,0 +1,162 @@
+//! Which server gave an answer, and what its exact words prove. The servers themselves are data: `servers`.
+
+use super::{Cause, Confidence, servers};
+use crate::http::{RequestHead, ResponseHead};
+
+/// A known answer of a known server. All conditions must hold; an empty one always does.
+pub(super) struct Fingerprint {
+    /// The server, or the library that speaks WebSocket for it.
+    pub(super) server: &'static str,
+    /// The status codes that it answers with.
+    pub(super) status: &'static [u16],
+    /// Header conditions.
+    pub(super) headers: &'static [(&'static str, Want)],
+    /// Conditions on the answer's words, in lower case: reason phrase, reject reason, body.
+    pub(super) words: Words,
+    /// A part of the request's path; empty for any.
+    pub(super) path: &'static str,
+    /// A subprotocol that the request offers; empty for any.
+    pub(super) offers: &'static str,
+    /// What the answer proves.
+    pub(super) says: Says,
+    /// The answer in a few words, for the evidence. Never bytes from the wire.
+    pub(super) quote: &'static str,
+    /// A fix that knows more than the cause's own.
+    pub(super) fix: Option<&'static str>,
+}
+
+impl Fingerprint {
+    /// An answer about which nothing is known; the tables fill in the rest.
+    pub(super) const ANY: Self = Self {
+        server: "",
+        status: &[],
+        headers: &[],
+        words: Words::Any,
+        path: "",
+        offers: "",
+        says: Says::Refused(Comparison::Unknown),
+        quote: "",
+        fix: None,
+    };
+
+    fn fits(&self, request: &RequestHead, response: &ResponseHead, words: &str) -> bool {
+        let header = |(name, want): &(&str, Want)| {
+            let value = response.headers.first(name).map(str::to_ascii_lowercase);
+            match want {
+                Want::Absent => value.is_none(),
+                Want::Is(wanted) => value.as_deref() == Some(*wanted),
+                Want::Has(wanted) => value.is_some_and(|value| value.contains(wanted)),
+            }
+        };
+        (self.status.is_empty() || self.status.contains(&response.status))
+            && self.words.fit(response, words)
+            && request.path.contains(self.path)
+            && (self.offers.is_empty()
+                || request.headers.has_token("sec-websocket-protocol", self.offers))
+            && self.headers.iter().all(header)
+    }
+}
+
+/// A condition on a response header; values are compared in lower case.
+pub(super) enum Want {
+    /// Not there.
+    Absent,
+    /// Exactly this value.
+    Is(&'static str),
+    /// This is in the value.
+    Has(&'static str),
+}
+
+/// A condition on the answer's words.
+pub(super) enum Words {
+    /// None.
+    Any,
+    /// No body at all.
+    NoBody,
+    /// The body is exactly this, but for white space around it (lower case).
+    Body(&'static str),
+    /// Reason phrase, reject reason or body hold this (lower case).
+    Have(&'static str),
+    /// They hold all of these (lower case).
+    HaveAll(&'static [&'static str]),
+}
+
+impl Words {
+    fn fit(&self, response: &ResponseHead, words: &str) -> bool {
+        match self {
+            Self::Any => true,
+            Self::NoBody => response.body.is_empty(),
+            Self::Body(wanted) => {
+                response.body.trim_ascii().eq_ignore_ascii_case(wanted.as_bytes())
+            }
+            Self::Have(wanted) => words.contains(wanted),
+            Self::HaveAll(all) => all.iter().all(|wanted| words.contains(wanted)),
+        }
+    }
+}
+
+/// What an answer proves.
+pub(super) enum Says {
+    /// The origin check failed, as surely as this, and this is what it compares.
+    Origin(Comparison, Confidence),
+    /// The host is not one that the server serves.
+    Host,
+    /// This cause.
+    Cause(Cause, Confidence),
+    /// A refusal that does not say which check failed; this is what an origin check there compares.
+    Refused(Comparison),
+    /// The proxy refused by itself.
+    Proxy(Cause, Confidence, &'static str),
+}
+
+/// What an origin check compares with `Origin`. Only this may explain its refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Comparison {
+    /// Host and port with `Host`, literally; the scheme does not count.
+    HostPort,
+    /// Scheme, host and port with the forwarded scheme and `Host`.
+    SchemeHostPort,
+    /// As `SchemeHostPort`, and also with `X-Forwarded-Host`.
+    ForwardedSchemeHostPort,
+    /// A list in the configuration; neither `Host` nor the scheme of the connection counts.
+    AllowList,
+    /// Not known.
+    Unknown,
+}
+
+/// The known answer that `response` is, if it is one.
+pub(super) fn recognise(
+    request: &RequestHead,
+    response: &ResponseHead,
+    words: &str,
+) -> Option<&'static Fingerprint> {
+    servers::ANSWERS.iter().copied().flatten().find(|known| known.fits(request, response, words))
+}
+
+/// What the server says, in lower case: reason phrase, reject reason, first bytes of the body.
+pub(super) fn words(response: &ResponseHead) -> String {
+    let rejected = response.headers.first("x-websocket-reject-reason").unwrap_or_default();
+    let body = String::from_utf8_lossy(&response.body);
+    format!("{}\n{rejected}\n{body}", response.reason).to_lowercase()
+}
+
+/// The longest server name that a `Server` header may give.
+const SERVER_NAME: usize = 32;
+
+/// The name of the server that gave `response`: that of the known answer, else the product in `Server`.
+pub(super) fn server_name(known: Option<&Fingerprint>, response: &ResponseHead) -> Option<String> {
+    if let Some(known) = known
+        && !known.server.is_empty()
+    {
+        return Some(known.server.to_owned());
+    }
+    let field =
+        response.headers.first("server").or_else(|| response.headers.first("x-powered-by"))?;
+    let lower = field.to_ascii_lowercase();
+    if let Some((_, name)) = servers::PRODUCTS.iter().find(|(token, _)| lower.contains(token)) {
+        return Some((*name).to_owned());
+    }
+    let allowed = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let product: String = lower.chars().take_while(allowed).take(SERVER_NAME).collect();
+    (!product.is_empty()).then_some(product)
+}
