@@ -72,7 +72,7 @@ pub(super) fn accept_value(key: &str) -> String {
 }
 
 fn accept(case: &Case<'_>) -> Option<Finding> {
-    let key = case.request.headers.first("sec-websocket-key")?;
+    let key = case.request.key.as_ref()?.reveal();
     let found = answered(case)?.first("sec-websocket-accept").map(str::trim);
     if found == Some(&*accept_value(key)) {
         return None;
@@ -160,8 +160,8 @@ fn deflate_fits(offer: &Extension<'_>, answer: &Extension<'_>) -> bool {
 /// A browser fails the connection when it offered subprotocols and the answer has none of them (Fetch
 /// standard, "establish a WebSocket connection"); every client fails it when the answer has another one.
 fn subprotocol(case: &Case<'_>) -> Option<Finding> {
-    let offered: Vec<&str> = case.request.headers.list("sec-websocket-protocol").collect();
-    let chosen: Vec<&str> = answered(case)?.list("sec-websocket-protocol").collect();
+    let offered = &case.request.subprotocols;
+    let chosen = &case.response?.subprotocols;
     let offer = if offered.is_empty() {
         Evidence::absent("Sec-WebSocket-Protocol")
     } else {

@@ -30,7 +30,7 @@ impl<'a> Case<'a> {
         let request = &exchange.request;
         let response = match &exchange.answer {
             Answer::Response(response) => Some(response),
-            Answer::Closed { .. } | Answer::TimedOut | Answer::Unobserved => None,
+            _ => None,
         };
         let words = response.map(fingerprint::words).unwrap_or_default();
         let fingerprint = response.and_then(|r| fingerprint::recognise(request, r, &words));

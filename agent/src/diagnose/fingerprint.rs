@@ -52,7 +52,7 @@ impl Fingerprint {
             && self.words.fit(response, words)
             && request.path.contains(self.path)
             && (self.offers.is_empty()
-                || request.headers.has_token("sec-websocket-protocol", self.offers))
+                || request.subprotocols.iter().any(|offer| offer.reveal() == self.offers))
             && self.headers.iter().all(header)
     }
 }
@@ -85,7 +85,12 @@ impl Words {
     fn fit(&self, response: &ResponseHead, words: &str) -> bool {
         match self {
             Self::Any => true,
-            Self::NoBody => response.body.is_empty(),
+            Self::NoBody => {
+                let length = response.headers.first("content-length").unwrap_or("0");
+                response.body.is_empty()
+                    && length == "0"
+                    && !response.headers.has("transfer-encoding")
+            }
             Self::Body(wanted) => {
                 response.body.trim_ascii().eq_ignore_ascii_case(wanted.as_bytes())
             }

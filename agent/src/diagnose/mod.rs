@@ -13,9 +13,7 @@ mod client;
 mod comparison;
 mod fingerprint;
 mod forwarded;
-pub mod legs;
-pub mod origin;
-pub mod policy;
+mod origin;
 pub mod population;
 mod proxies;
 mod refusal;
@@ -174,6 +172,10 @@ pub fn diagnose(exchange: &Exchange, population: &PopulationEvidence) -> Verdict
         Answer::Response(_) => {
             let finding = first(structure::RULES, &case).unwrap_or_else(|| refusal::explain(&case));
             let finding = population::correct(finding, population, &exchange.request.path);
+            (Outcome::Rejected, Some(finding))
+        }
+        Answer::Malformed => {
+            let finding = first(structure::RULES, &case).unwrap_or_else(silence::garbled);
             (Outcome::Rejected, Some(finding))
         }
         Answer::Closed { .. } | Answer::TimedOut => {

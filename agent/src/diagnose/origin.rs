@@ -6,16 +6,16 @@ use crate::http::RequestHead;
 
 /// A host and an optional port, lower case, as in `Host`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Authority {
+pub(super) struct Authority {
     /// Name or address; an IPv6 address keeps its brackets.
-    pub host: String,
+    pub(super) host: String,
     /// The port, when it is written out.
-    pub port: Option<u16>,
+    pub(super) port: Option<u16>,
 }
 
 impl Authority {
     /// Reads `host[:port]`; `None` when it is neither.
-    pub fn parse(text: &str) -> Option<Self> {
+    pub(super) fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         let (host, port) = match text.rfind(':') {
             Some(colon) if !text.ends_with(']') => {
@@ -24,7 +24,7 @@ impl Authority {
             _ => (text, None),
         };
         let bracketed = host.starts_with('[') && host.ends_with(']');
-        let allowed = |c: char| c.is_ascii_alphanumeric() || "-._~%".contains(c) || !c.is_ascii();
+        let allowed = |c: char| c.is_ascii_alphanumeric() || "-._~%".contains(c);
         let valid = if bracketed {
             host.trim_matches(['[', ']']).parse::<Ipv6Addr>().is_ok()
         } else {
@@ -34,7 +34,7 @@ impl Authority {
     }
 
     /// How far this host is from a name that a user could have typed.
-    pub fn seclusion(&self) -> Seclusion {
+    pub(super) fn seclusion(&self) -> Seclusion {
         let name = self.host.trim_end_matches('.');
         if let Ok(address) = name.parse::<Ipv4Addr>() {
             return match address {
@@ -74,7 +74,7 @@ impl std::fmt::Display for Authority {
 
 /// How secluded a host is; a `Host` more secluded than the page's own was written by a proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Seclusion {
+pub(super) enum Seclusion {
     /// A dotted name or a public address.
     Public,
     /// An address of RFC 1918, RFC 4193 or link-local.
@@ -87,16 +87,16 @@ pub enum Seclusion {
 
 /// A serialised origin: scheme, host, port (RFC 6454 section 6.2), lower case.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Origin {
+pub(super) struct Origin {
     /// The scheme, for example `https`.
-    pub scheme: String,
+    pub(super) scheme: String,
     /// Host and port as written.
-    pub authority: Authority,
+    pub(super) authority: Authority,
 }
 
 impl Origin {
     /// Reads one serialised origin; `None` for `null` and for anything else that is not one.
-    pub fn parse(text: &str) -> Option<Self> {
+    pub(super) fn parse(text: &str) -> Option<Self> {
         let (scheme, rest) = text.trim().split_once("://")?;
         let starts_right = scheme.starts_with(|c: char| c.is_ascii_alphabetic());
         let scheme_right =
@@ -110,7 +110,7 @@ impl Origin {
     }
 
     /// The port that the origin means, written out or by its scheme's default.
-    pub fn effective_port(&self) -> Option<u16> {
+    pub(super) fn effective_port(&self) -> Option<u16> {
         self.authority.port.or_else(|| default_port(&self.scheme))
     }
 }
@@ -127,7 +127,7 @@ impl std::fmt::Display for Origin {
 }
 
 /// The default port of a web scheme.
-pub fn default_port(scheme: &str) -> Option<u16> {
+pub(super) fn default_port(scheme: &str) -> Option<u16> {
     match scheme {
         "http" | "ws" => Some(80),
         "https" | "wss" => Some(443),
@@ -137,7 +137,7 @@ pub fn default_port(scheme: &str) -> Option<u16> {
 
 /// The `Origin` of a request, as a server must read it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum OriginField {
+pub(super) enum OriginField {
     /// No such header.
     Absent,
     /// `null`, or the `file://` that some application web views send in its place.
@@ -152,7 +152,7 @@ pub enum OriginField {
 
 impl OriginField {
     /// Reads the `Origin` of `request`.
-    pub fn of(request: &RequestHead) -> Self {
+    pub(super) fn of(request: &RequestHead) -> Self {
         let mut fields = request.headers.all("origin");
         let Some(value) = fields.next() else { return Self::Absent };
         if fields.next().is_some() || value.contains(',') {
@@ -168,7 +168,7 @@ impl OriginField {
 
 /// The normal form of an `Origin` value: lower case, no default port; `null` stays `null`.
 /// `None` when the value is not a serialised origin.
-pub fn normalised(value: &str) -> Option<String> {
+pub(super) fn normalised(value: &str) -> Option<String> {
     match value.trim() {
         "null" => Some("null".to_owned()),
         value => Origin::parse(value).map(|origin| origin.to_string()),

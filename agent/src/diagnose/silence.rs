@@ -21,6 +21,15 @@ pub(super) fn client_left(case: &Case<'_>) -> bool {
     matches!(&case.exchange.answer, Answer::Closed { initiator, .. } if *initiator == client)
 }
 
+/// What an answer means that is no HTTP head, or that broke off within it.
+pub(super) fn garbled() -> Finding {
+    Finding::likely(
+        Cause::ServerError,
+        "the server's bytes are not the head of an answer: it broke off, or it does not speak HTTP/1.1",
+    )
+    .with([Evidence::new("answer", "(not a response head)")])
+}
+
 /// What a missing answer means, when the request's structure does not explain it.
 pub(super) fn explain(case: &Case<'_>) -> Finding {
     let waited = format!("{} ms", case.exchange.duration.as_millis());

@@ -5,10 +5,11 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use super::{
     Cause, Evidence,
     case::{Case, Finding, Rule},
+    silence,
 };
 use crate::{
     handshake::Answer,
-    http::{Headers, Version},
+    http::{Defect, Headers, Version},
 };
 
 /// The rules, in order. Faults that no server can overlook first; then those that only some servers
@@ -23,6 +24,7 @@ pub(super) const RULES: &[Rule] = &[
     key_invalid,
     version,
     http_version,
+    irregular,
 ];
 
 fn method(case: &Case<'_>) -> Option<Finding> {
@@ -37,7 +39,7 @@ fn method(case: &Case<'_>) -> Option<Finding> {
 /// and passes the other.
 fn upgrade_stripped(case: &Case<'_>) -> Option<Finding> {
     let headers = &case.request.headers;
-    if has_value(headers, "upgrade") {
+    if has_value(headers, "upgrade") || !whole(case) {
         return None;
     }
     let found = "Sec-WebSocket-* is there but Upgrade is not: a hop dropped it";
@@ -53,7 +55,7 @@ fn upgrade_stripped(case: &Case<'_>) -> Option<Finding> {
 
 fn upgrade_mangled(case: &Case<'_>) -> Option<Finding> {
     let headers = &case.request.headers;
-    (!headers.has_token("upgrade", "websocket")).then(|| {
+    (has_value(headers, "upgrade") && !headers.has_token("upgrade", "websocket")).then(|| {
         Finding::certain(Cause::UpgradeMangled, "Upgrade does not say websocket")
             .with([case.header("Upgrade"), case.header("Connection")])
     })
@@ -61,7 +63,7 @@ fn upgrade_mangled(case: &Case<'_>) -> Option<Finding> {
 
 fn connection_stripped(case: &Case<'_>) -> Option<Finding> {
     let headers = &case.request.headers;
-    (!headers.has_token("connection", "upgrade")).then(|| {
+    (!headers.has_token("connection", "upgrade") && whole(case)).then(|| {
         Finding::certain(
             Cause::ConnectionStripped,
             "Upgrade arrived, but Connection does not say upgrade",
@@ -71,7 +73,8 @@ fn connection_stripped(case: &Case<'_>) -> Option<Finding> {
 }
 
 fn key_missing(case: &Case<'_>) -> Option<Finding> {
-    (!has_value(&case.request.headers, "sec-websocket-key")).then(|| {
+    let key = case.request.key.as_ref().map(|key| key.reveal().trim()).unwrap_or_default();
+    (key.is_empty() && whole(case)).then(|| {
         Finding::certain(Cause::KeyMissing, "the handshake has no Sec-WebSocket-Key")
             .with([Evidence::absent("Sec-WebSocket-Key"), case.answer()])
     })
@@ -80,7 +83,7 @@ fn key_missing(case: &Case<'_>) -> Option<Finding> {
 /// HTTP/1.1 wants `Host`, and a server must answer 400 without it (RFC 9112 section 3.2).
 fn host_missing(case: &Case<'_>) -> Option<Finding> {
     let missing = !case.request.headers.has("host") && case.request.version == Version::Http11;
-    (missing && case.status() == Some(400)).then(|| {
+    (missing && whole(case) && case.status() == Some(400)).then(|| {
         Finding::certain(Cause::HostMissing, "an HTTP/1.1 request without Host is refused")
             .with([Evidence::absent("Host"), case.answer()])
     })
@@ -88,9 +91,8 @@ fn host_missing(case: &Case<'_>) -> Option<Finding> {
 
 /// Not every server decodes the key; one that does answers 400.
 fn key_invalid(case: &Case<'_>) -> Option<Finding> {
-    let mut keys = case.request.headers.all("sec-websocket-key");
-    let sound = keys.next().is_some_and(key_is_sound) && keys.next().is_none();
-    if sound || !malformed_answer(case) {
+    let key = case.request.key.as_ref()?.reveal();
+    if key_is_sound(key) || !malformed_answer(case) {
         return None;
     }
     let found = "Sec-WebSocket-Key is not 16 bytes in base64";
@@ -108,7 +110,7 @@ fn key_invalid(case: &Case<'_>) -> Option<Finding> {
 fn version(case: &Case<'_>) -> Option<Finding> {
     let headers = &case.request.headers;
     let asked = headers.first("sec-websocket-version").map(str::trim);
-    if asked == Some("13") {
+    if asked == Some("13") || (asked.is_none() && !whole(case)) {
         return None;
     }
     let spoken = case.response.map(|r| r.headers.list("sec-websocket-version").collect::<Vec<_>>());
@@ -156,13 +158,29 @@ fn http_version(case: &Case<'_>) -> Option<Finding> {
     }
 }
 
+/// Strict servers refuse folded lines and control characters (RFC 9112 section 5.2); only `Origin` has a
+/// cause of its own for that.
+fn irregular(case: &Case<'_>) -> Option<Finding> {
+    let broken = |value: &str| value.contains(|c: char| c.is_control() && c != '\t');
+    let origin = case.request.headers.first("origin").is_some_and(broken);
+    (origin && case.status() == Some(400)).then(|| {
+        Finding::likely(Cause::OriginMalformed, "Origin is folded or holds control characters")
+            .with([case.header("Origin"), case.answer()])
+    })
+}
+
 /// Whether the answer is one that servers give to a malformed handshake: 400, 426, or a closed connection.
 fn malformed_answer(case: &Case<'_>) -> bool {
     matches!(case.status(), Some(400 | 426)) || server_closed(case)
 }
 
 fn server_closed(case: &Case<'_>) -> bool {
-    matches!(case.exchange.answer, Answer::Closed { .. }) && !super::silence::client_left(case)
+    matches!(case.exchange.answer, Answer::Closed { .. }) && !silence::client_left(case)
+}
+
+/// Whether the end of the head was seen: only then is a field that is not there absent.
+fn whole(case: &Case<'_>) -> bool {
+    case.request.defect != Some(Defect::Truncated)
 }
 
 fn has_value(headers: &Headers, name: &str) -> bool {

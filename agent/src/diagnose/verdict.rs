@@ -66,7 +66,7 @@ pub enum Policy {
     Allowed,
     /// A policy is set and no pattern matches.
     Foreign,
-    /// No policy is set.
+    /// No policy is set, or the request has no `Origin` to judge.
     None,
 }
 
@@ -80,9 +80,10 @@ pub struct Evidence {
 }
 
 impl Evidence {
-    /// A named value, cut to [`EVIDENCE_VALUE`] characters.
+    /// A named value, cut to [`EVIDENCE_VALUE`] characters; control characters become spaces.
     pub(super) fn new(name: &str, value: &str) -> Self {
-        let mut value: String = value.chars().take(EVIDENCE_VALUE + 1).collect();
+        let printable = |c: char| if c.is_control() { ' ' } else { c };
+        let mut value: String = value.chars().map(printable).take(EVIDENCE_VALUE + 1).collect();
         if let Some((end, _)) = value.char_indices().nth(EVIDENCE_VALUE) {
             value.truncate(end);
             value.push('…');

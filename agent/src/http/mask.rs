@@ -11,6 +11,7 @@ const REQUEST: &[&str] = &[
     "cdn-loop",
     "cf-ray",
     "cf-visitor",
+    "cloudfront-forwarded-proto",
     "connection",
     "content-length",
     "forwarded",
@@ -47,6 +48,7 @@ const REQUEST: &[&str] = &[
     "x-real-ip",
     "x-scheme",
     "x-url-scheme",
+    "x-varnish",
 ];
 
 /// Request fields of which only the presence is kept.
@@ -78,6 +80,7 @@ const RESPONSE: &[&str] = &[
     "content-encoding",
     "content-length",
     "content-type",
+    "date",
     "retry-after",
     "sec-websocket-accept",
     "sec-websocket-extensions",
@@ -112,7 +115,8 @@ pub(super) fn request_field(name: &str, value: &str) -> Option<String> {
     if listed(REQUEST_PRESENCE, name) {
         return Some(MASKED.to_owned());
     }
-    if name.eq_ignore_ascii_case("origin") {
+    // Drafts 7 to 12 of the protocol called it so.
+    if name.eq_ignore_ascii_case("origin") || name.eq_ignore_ascii_case("sec-websocket-origin") {
         return Some(url(value));
     }
     if name.eq_ignore_ascii_case("referer") {
