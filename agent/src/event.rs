@@ -11,7 +11,7 @@ pub(crate) mod sample;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
-    build::{MAX_VALUE, UNSEEN, timestamp},
+    build::{MAX_VALUE, UNSEEN, origin, timestamp},
     origin::normalised_origin,
 };
 use crate::diagnose::{Cause, Confidence};

@@ -10,4 +10,5 @@ pub mod diagnose;
 pub mod event;
 pub mod handshake;
 pub mod http;
+pub mod judge;
 pub mod sink;

@@ -27,6 +27,7 @@ mod verdict;
 use serde::{Deserialize, Serialize};
 
 pub use forwarded::scheme;
+pub use origin::normalised as normalised_origin;
 pub use population::PopulationEvidence;
 pub use verdict::{
     Change, EVIDENCE_VALUE, Evidence, Outcome, Policy, ProxyChange, Scheme, Verdict,

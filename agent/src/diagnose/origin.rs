@@ -168,7 +168,7 @@ impl OriginField {
 
 /// The normal form of an `Origin` value: lower case, no default port; `null` stays `null`.
 /// `None` when the value is not a serialised origin.
-pub(super) fn normalised(value: &str) -> Option<String> {
+pub fn normalised(value: &str) -> Option<String> {
     match value.trim() {
         "null" => Some("null".to_owned()),
         value => Origin::parse(value).map(|origin| origin.to_string()),

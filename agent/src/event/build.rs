@@ -1,17 +1,63 @@
 //! Events made from what the stages found.
 //!
-//! In: a closure. Out: the event with the names and bounds of the public interface. Process and
+//! In: an exchange with its verdict, a closure. Out: the event with the names and bounds of the public interface. Process and
 //! container are filled in later, by the enrichment.
 
 use std::time::Duration;
 
-use super::{ClosedBy, ClosureEvent, Initiator, RoleName};
-use crate::handshake::{CloseBy, Closure, End, Role};
+use super::{ClosedBy, ClosureEvent, HandshakeEvent, Initiator, Policy, RoleName};
+use crate::{
+    diagnose::{Verdict, scheme},
+    handshake::{Answer, CloseBy, Closure, End, Exchange, Role},
+    http::Headers,
+};
 
 /// The most characters of a value that a client chose; a longer one is cut and ends in `…`.
 pub const MAX_VALUE: usize = 1024;
 /// The origin of a connection that is older than the agent.
 pub const UNSEEN: &str = "unseen";
+
+impl HandshakeEvent {
+    /// The event for an opening handshake; `policy` is the configured policy's word on its origin.
+    pub fn new(exchange: &Exchange, verdict: Verdict, policy: Policy) -> Self {
+        let request = &exchange.request;
+        Self {
+            time: timestamp(exchange.time),
+            role: exchange.connection.role.into(),
+            outcome: verdict.outcome,
+            status: match &exchange.answer {
+                Answer::Response(response) => Some(response.status),
+                _ => None,
+            },
+            cause: verdict.cause,
+            confidence: verdict.confidence,
+            evidence: verdict.evidence,
+            summary: (!verdict.summary.is_empty()).then_some(verdict.summary),
+            disproof: verdict.disproof.map(str::to_owned),
+            fix: verdict.fix.map(str::to_owned),
+            origin: origin(&request.headers),
+            host: request.headers.first("host").map(bounded),
+            path: bounded(&request.path),
+            forwarded_proto: request.headers.first("x-forwarded-proto").map(bounded),
+            forwarded_host: request.headers.first("x-forwarded-host").map(bounded),
+            server: verdict.server,
+            scheme: scheme(request),
+            policy,
+            duration_us: exchange.duration.as_micros().try_into().unwrap_or(u64::MAX),
+            local: exchange.connection.local.to_string(),
+            peer: exchange.connection.peer.to_string(),
+            proxy_changes: Vec::new(),
+            process: None,
+            container: None,
+        }
+    }
+}
+
+/// The `Origin` as received: several fields joined by `, `; `None` when there is none.
+pub fn origin(headers: &Headers) -> Option<String> {
+    let fields: Vec<_> = headers.all("origin").collect();
+    (!fields.is_empty()).then(|| bounded(&fields.join(", ")))
+}
 
 impl ClosureEvent {
     /// The event for the end of a connection.

@@ -3,42 +3,20 @@
 //! In: an `Origin` header's value, chosen by a client and so hostile. Out: lower case, without the
 //! scheme's default port, plain ASCII, bounded; or nothing when it is no origin.
 
+use crate::diagnose;
+
 /// The longest origin that has a spelling: a DNS name of 253 bytes, a scheme and a port.
 const MAX_BYTES: usize = 300;
 
-/// `value` in its one spelling; `None` when it is not `null` and not scheme, `://`, host and port.
+/// `value` in its one spelling; `None` when it is not `null` and not scheme, `://`, host and port, all
+/// in ASCII as browsers send it.
 ///
 /// `HTTPS://App.Example:443` is `https://app.example`; `null` is `null`.
 pub fn normalised_origin(value: &str) -> Option<String> {
-    if value == "null" {
-        return Some(value.to_owned());
-    }
-    if value.len() > MAX_BYTES {
+    if value.len() > MAX_BYTES || !value.is_ascii() {
         return None;
     }
-    let value = value.to_ascii_lowercase();
-    let (scheme, authority) = value.split_once("://")?;
-    let (host, port) = match authority.rsplit_once(':') {
-        Some((host, port)) if !port.ends_with(']') => (host, Some(port.parse::<u16>().ok()?)),
-        _ => (authority, None),
-    };
-    let scheme_holds = scheme.starts_with(|first: char| first.is_ascii_lowercase())
-        && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
-    let host_holds = !host.is_empty()
-        && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~%[:]".contains(&byte))
-        && (!host.contains(':') || (host.starts_with('[') && host.ends_with(']')));
-    if !scheme_holds || !host_holds {
-        return None;
-    }
-    let default_port = match scheme {
-        "http" | "ws" => Some(80),
-        "https" | "wss" => Some(443),
-        _ => None,
-    };
-    Some(match port.filter(|port| Some(*port) != default_port) {
-        Some(port) => format!("{scheme}://{host}:{port}"),
-        None => format!("{scheme}://{host}"),
-    })
+    diagnose::normalised_origin(value)
 }
 
 #[cfg(test)]

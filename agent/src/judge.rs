@@ -1,0 +1,154 @@
+//! From what was seen to what is said: the last step that a live capture and a replay share.
+//!
+//! In: observations in the order in which they were made. Out: events, without process and container.
+
+use crate::{
+    config::OriginPolicy,
+    diagnose::{diagnose, population::Population},
+    event::{ClosureEvent, Event, HandshakeEvent, origin},
+    handshake::Observation,
+};
+
+/// Judges observations with the configured policy and with what earlier ones showed.
+#[derive(Debug, Default)]
+pub struct Judge {
+    policy: OriginPolicy,
+    population: Population,
+}
+
+impl Judge {
+    /// A judge that has seen nothing yet.
+    pub fn new(policy: OriginPolicy) -> Self {
+        Self { policy, population: Population::default() }
+    }
+
+    /// The event for an observation.
+    pub fn event(&mut self, observation: &Observation) -> Event {
+        match observation {
+            Observation::Exchange(exchange) => {
+                let verdict = diagnose(exchange, &self.population.evidence(exchange));
+                self.population.observe(exchange, &verdict);
+                let policy = self.policy.judge(origin(&exchange.request.headers).as_deref());
+                Event::Handshake(HandshakeEvent::new(exchange, verdict, policy))
+            }
+            Observation::Closure(closure) => Event::Closure(ClosureEvent::new(closure)),
+        }
+    }
+
+    /// How many servers and paths were forgotten, or not remembered, at a bound of the population.
+    pub fn forgotten(&self) -> u64 {
+        self.population.forgotten()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::Judge;
+    use crate::{
+        config::OriginPolicy,
+        diagnose::Cause,
+        event::{Event, HandshakeEvent, Outcome, Policy, RoleName, Scheme},
+        handshake::{Answer, CloseBy, Connection, End, Exchange, Observation, Role},
+        http::{Headers, RequestHead, ResponseHead, Version},
+    };
+
+    fn exchange(headers: &[(&str, &str)], answer: Answer) -> Exchange {
+        let mut all = Headers::default();
+        for (name, value) in headers {
+            all.push(name, value);
+        }
+        Exchange {
+            connection: Connection {
+                cookie: 1,
+                role: Role::Server,
+                local: "127.0.0.1:8080".parse().unwrap(),
+                peer: "127.0.0.1:40000".parse().unwrap(),
+                cgroup: 0,
+            },
+            time: Duration::from_micros(1_777_863_721_123_456),
+            request: RequestHead {
+                method: "GET".into(),
+                path: "/chat".into(),
+                names_session: false,
+                version: Version::Http11,
+                headers: all,
+                key: None,
+                subprotocols: Vec::new(),
+                defect: None,
+            },
+            answer,
+            duration: Duration::from_micros(1500),
+            opening: None,
+        }
+    }
+
+    fn response(status: u16) -> Answer {
+        Answer::Response(ResponseHead {
+            version: Version::Http11,
+            status,
+            reason: "".into(),
+            headers: Headers::default(),
+            subprotocols: Vec::new(),
+            body: Box::default(),
+        })
+    }
+
+    fn judge(exchange: Exchange) -> HandshakeEvent {
+        let policy = OriginPolicy::new(&["https://app\\.example".to_owned()]).unwrap();
+        match Judge::new(policy).event(&Observation::Exchange(exchange)) {
+            Event::Handshake(event) => event,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_event_says_what_the_exchange_held() {
+        let event = judge(exchange(
+            &[
+                ("Host", "app.example"),
+                ("Origin", "https://app.example"),
+                ("X-Forwarded-Proto", "https"),
+                ("X-Forwarded-Host", "app.example"),
+                ("Sec-WebSocket-Version", "13"),
+            ],
+            response(426),
+        ));
+        assert_eq!(event.time, "2026-05-04T03:02:01.123456Z");
+        assert_eq!((event.role, event.outcome), (RoleName::Server, Outcome::Rejected));
+        assert_eq!(event.status, Some(426));
+        assert_eq!(event.cause, Some(Cause::UpgradeStripped));
+        assert_eq!(event.origin.as_deref(), Some("https://app.example"));
+        assert_eq!(event.host.as_deref(), Some("app.example"));
+        assert_eq!(event.path, "/chat");
+        assert_eq!(event.forwarded_proto.as_deref(), Some("https"));
+        assert_eq!(event.forwarded_host.as_deref(), Some("app.example"));
+        assert_eq!((event.scheme, event.policy), (Scheme::Wss, Policy::Allowed));
+        assert_eq!(event.duration_us, 1500);
+        assert_eq!((&*event.local, &*event.peer), ("127.0.0.1:8080", "127.0.0.1:40000"));
+    }
+
+    #[test]
+    fn several_origins_are_joined_and_foreign_and_none_is_neither() {
+        let twice = [("Origin", "https://app.example"), ("Origin", "https://app.example")];
+        let event = judge(exchange(&twice, response(403)));
+        assert_eq!(event.origin.as_deref(), Some("https://app.example, https://app.example"));
+        assert_eq!(event.policy, Policy::Foreign);
+        let event = judge(exchange(&[], response(403)));
+        assert_eq!((event.origin, event.policy), (None, Policy::None));
+    }
+
+    #[test]
+    fn without_an_answer_there_is_no_status() {
+        let closed = Answer::Closed { by: CloseBy::Fin, initiator: End::Local };
+        for (answer, outcome) in [
+            (closed, Outcome::Unanswered),
+            (Answer::TimedOut, Outcome::TimedOut),
+            (Answer::Unobserved, Outcome::Unobserved),
+        ] {
+            let event = judge(exchange(&[("Host", "app.example")], answer));
+            assert_eq!((event.outcome, event.status), (outcome, None));
+        }
+    }
+}
