@@ -29,6 +29,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the agent: capture, serve metrics and the live tail
+    #[command(after_help = "WSTAP_LOG sets the log level: error, warn, info, debug or trace.")]
     Run(RunArgs),
     /// Show failed handshakes as they happen
     Tail(TailArgs),

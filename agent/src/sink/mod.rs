@@ -6,6 +6,7 @@
 mod bind;
 pub mod filter;
 mod http;
+mod json;
 mod metrics;
 pub mod render;
 mod serve;

@@ -68,7 +68,7 @@ impl Format {
     /// Writes the event and flushes, so that it is seen at once.
     pub fn write(self, event: &Event, out: &mut impl Write) -> io::Result<()> {
         let text = match self {
-            Self::Json => super::tail::line(event),
+            Self::Json => super::json::line(event),
             Self::Text { colour, width } => Text { colour, width }.event(event),
         };
         out.write_all(text.as_bytes())?;

@@ -18,7 +18,7 @@ use tokio::{
     sync::Notify,
 };
 
-use super::filter::Filter;
+use super::{filter::Filter, json::line};
 use crate::event::{Event, MissedEvent};
 
 /// Owner and group may read the tail; nobody else.
@@ -201,14 +201,6 @@ async fn send_lines(mut lines: impl AsyncWrite + Unpin, reader: &Reader) {
             }
         }
     }
-}
-
-/// The event as one line of JSON.
-pub(super) fn line(event: &Event) -> String {
-    // Events hold strings, numbers and enums only: there is nothing in them that JSON has not.
-    let mut text = serde_json::to_string(event).unwrap_or_default();
-    text.push('\n');
-    text
 }
 
 #[cfg(test)]
