@@ -147,11 +147,12 @@ fn log_to_stderr(level: &str) {
     use std::io::IsTerminal as _;
     let filter = tracing_subscriber::EnvFilter::try_from_env("WSTAP_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
-    tracing_subscriber::fmt()
+    // A second subscriber changes nothing.
+    let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal())
-        .init();
+        .try_init();
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

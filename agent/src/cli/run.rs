@@ -29,10 +29,9 @@ pub(super) fn run(args: RunArgs, pipeline: Pipeline) -> anyhow::Result<()> {
         return print(settings.to_string().as_bytes());
     }
     super::log_to_stderr("info");
-    if let Some(stale) = &settings.ready_file {
-        // What an earlier run left would tell a lie; that there is none is the usual case.
-        let _ = std::fs::remove_file(stale);
-    }
+    let ready_file = ReadyFile(settings.ready_file.clone());
+    // What an earlier run left would tell a lie.
+    ready_file.remove();
     let sinks = Arc::new(Sinks::new(&settings)?);
     let servers = Servers::bind(&settings)?;
     let runtime = runtime::Builder::new_multi_thread()
@@ -43,7 +42,28 @@ pub(super) fn run(args: RunArgs, pipeline: Pipeline) -> anyhow::Result<()> {
         .context("cannot start the server threads")?;
     let result = runtime.block_on(serve(settings, sinks, &servers, pipeline));
     runtime.shutdown_timeout(Duration::from_secs(1));
+    ready_file.remove();
     result
+}
+
+/// The file that is there while the agent is ready.
+struct ReadyFile(Option<PathBuf>);
+
+impl ReadyFile {
+    fn create(&self) {
+        if let Some(file) = &self.0
+            && let Err(error) = std::fs::write(file, "")
+        {
+            tracing::warn!("cannot create {}: {error}", file.display());
+        }
+    }
+
+    fn remove(&self) {
+        if let Some(file) = &self.0 {
+            // That there is none is the usual case.
+            let _ = std::fs::remove_file(file);
+        }
+    }
 }
 
 async fn serve(
@@ -61,7 +81,7 @@ async fn serve(
             servers.metrics_addr()?,
             settings.socket.display()
         ),
-        settings.ready_file.clone(),
+        ReadyFile(settings.ready_file.clone()),
     ));
     let (stop, stopped) = watch::channel(false);
     let (ended, mut capture) = oneshot::channel();
@@ -87,12 +107,11 @@ async fn serve(
 }
 
 /// Says once that the agent is ready, in the log and by the file that was asked for.
-async fn announce(sinks: Arc<Sinks>, what: String, file: Option<PathBuf>) {
+async fn announce(sinks: Arc<Sinks>, what: String, file: ReadyFile) {
     sinks.ready().await;
     tracing::info!("ready: {what}");
-    if let Some(file) = file
-        && let Err(error) = std::fs::write(&file, "")
-    {
-        tracing::warn!("cannot create {}: {error}", file.display());
-    }
+    file.create();
 }
+
+#[cfg(test)]
+mod tests;
