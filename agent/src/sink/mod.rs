@@ -41,7 +41,7 @@ impl Sinks {
     /// Sinks with nothing in them, not ready.
     pub fn new(settings: &Settings) -> Result<Self, MetricsError> {
         Ok(Self {
-            metrics: metrics::Metrics::new(settings.max_origins, &settings.roles)?,
+            metrics: metrics::Metrics::new(settings)?,
             tail: tail::Hub::default(),
             not_ready: watch::Sender::new(Some("starting".to_owned())),
             stats: OnceLock::new(),

@@ -8,7 +8,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use crate::event::normalised_origin;
+use crate::event::{Policy, normalised_origin};
 
 /// What values beyond a cap fold into.
 pub(super) const OTHER: &str = "other";
@@ -33,10 +33,15 @@ impl<T: Clone + Eq + Hash> Distinct<T> {
 
     /// Whether `value` is, or now became, one of them.
     pub(super) fn admit(&mut self, value: &T) -> bool {
+        self.admit_among(value, self.cap)
+    }
+
+    /// The same, but `value` becomes one of them only while there are fewer than `places`.
+    fn admit_among(&mut self, value: &T, places: usize) -> bool {
         if self.values.contains(value) {
             return true;
         }
-        if self.values.len() < self.cap {
+        if self.values.len() < places {
             return self.values.insert(value.clone());
         }
         self.folded += 1;
@@ -55,11 +60,20 @@ pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// The label value for a request's `Origin`. Absent, `null` and malformed origins take no place
-/// among the distinct ones.
-pub(super) fn origin(value: Option<&str>, distinct: &mut Distinct<String>) -> String {
+/// among the distinct ones, and foreign ones at most half of the places: whoever makes up origins must
+/// not keep our own from having a series.
+pub(super) fn origin(
+    value: Option<&str>,
+    policy: Policy,
+    distinct: &mut Distinct<String>,
+) -> String {
     let Some(value) = value else { return NONE.to_owned() };
+    let places = match policy {
+        Policy::Foreign => distinct.cap.div_ceil(2),
+        Policy::Allowed | Policy::None => distinct.cap,
+    };
     match normalised_origin(value) {
-        Some(origin) if origin == "null" || distinct.admit(&origin) => origin,
+        Some(origin) if origin == "null" || distinct.admit_among(&origin, places) => origin,
         Some(_) => OTHER.to_owned(),
         None => MALFORMED.to_owned(),
     }

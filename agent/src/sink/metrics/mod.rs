@@ -15,7 +15,10 @@ use prometheus::{
 
 use self::labels::{Distinct, OTHER, locked};
 use super::{stats::AgentStats, tail::TailStats};
-use crate::event::{ClosureEvent, Event, HandshakeEvent, Outcome, RoleName, Scheme, UNSEEN};
+use crate::{
+    config::{OriginPolicy, Settings},
+    event::{ClosureEvent, Event, HandshakeEvent, Outcome, Policy, RoleName, Scheme, UNSEEN},
+};
 
 /// The most series of one family, whatever its labels could make. What comes later is counted with
 /// `other` in every label that a peer can choose.
@@ -73,6 +76,7 @@ struct ClosureSeries {
 pub(super) struct Metrics {
     registry: Registry,
     roles: Vec<RoleName>,
+    policy: OriginPolicy,
     origins: Mutex<Distinct<String>>,
     close_codes: Mutex<Distinct<u16>>,
     handshake_series: Mutex<Distinct<HandshakeSeries>>,
@@ -87,11 +91,12 @@ pub(super) struct Metrics {
 }
 
 impl Metrics {
-    pub(super) fn new(max_origins: usize, roles: &[RoleName]) -> Result<Self, MetricsError> {
+    pub(super) fn new(settings: &Settings) -> Result<Self, MetricsError> {
         let metrics = Self {
             registry: Registry::new(),
-            roles: roles.to_vec(),
-            origins: Mutex::new(Distinct::new(max_origins)),
+            roles: settings.roles.clone(),
+            policy: settings.policy.clone(),
+            origins: Mutex::new(Distinct::new(settings.max_origins)),
             close_codes: Mutex::new(Distinct::new(MAX_CLOSE_CODES)),
             handshake_series: Mutex::new(Distinct::new(MAX_SERIES)),
             closure_series: Mutex::new(Distinct::new(MAX_SERIES)),
@@ -168,7 +173,7 @@ impl Metrics {
         let policy = event.policy.name();
         let cause = event.cause.map_or("none", crate::diagnose::Cause::code);
         let series = HandshakeSeries {
-            origin: self.origin(event.origin.as_deref()),
+            origin: self.origin(event.origin.as_deref(), event.policy),
             outcome,
             status: labels::status(event.status),
             cause,
@@ -224,15 +229,15 @@ impl Metrics {
     }
 
     /// The label value for a request's `Origin`.
-    fn origin(&self, origin: Option<&str>) -> String {
-        labels::origin(origin, &mut locked(&self.origins))
+    fn origin(&self, origin: Option<&str>, policy: Policy) -> String {
+        labels::origin(origin, policy, &mut locked(&self.origins))
     }
 
     /// The same for a connection, whose handshake the agent may not have seen.
     fn connection_origin(&self, origin: Option<&str>) -> String {
         match origin {
             Some(UNSEEN) => UNSEEN.to_owned(),
-            origin => self.origin(origin),
+            origin => self.origin(origin, self.policy.judge(origin)),
         }
     }
 

@@ -6,9 +6,10 @@ use std::{
 
 use super::{MAX_CLOSE_CODES, MAX_SERIES, Metrics};
 use crate::{
+    config::{JudgeOptions, ServeOptions, Settings},
     diagnose::Cause,
     event::{
-        ClosureEvent, Event, HandshakeEvent, Outcome, RoleName,
+        ClosureEvent, Event, HandshakeEvent, Outcome, Policy, RoleName,
         sample::{accepted, closure, refused},
     },
     sink::{
@@ -17,8 +18,13 @@ use crate::{
     },
 };
 
+fn settings(options: ServeOptions) -> Settings {
+    Settings::resolve(options, Some("/dev/null".as_ref())).unwrap()
+}
+
 fn metrics(max_origins: usize) -> Metrics {
-    Metrics::new(max_origins, &[RoleName::Server]).unwrap()
+    let options = ServeOptions { max_origins: Some(max_origins), ..ServeOptions::default() };
+    Metrics::new(&settings(options)).unwrap()
 }
 
 fn render(metrics: &Metrics) -> String {
@@ -75,7 +81,8 @@ fn only_the_roles_asked_for_are_counted() {
     let client = Event::Handshake(HandshakeEvent { role: RoleName::Client, ..refused() });
     let closure = Event::Closure(ClosureEvent { role: RoleName::Client, ..closure() });
     let server_only = metrics(200);
-    let both = Metrics::new(200, &[RoleName::Server, RoleName::Client]).unwrap();
+    let roles = vec![RoleName::Server, RoleName::Client];
+    let both = Metrics::new(&settings(ServeOptions { roles, ..ServeOptions::default() })).unwrap();
     for metrics in [&server_only, &both] {
         metrics.count(&client);
         metrics.count(&closure);
@@ -126,6 +133,35 @@ fn a_hundred_thousand_hostile_origins_stay_within_the_cap() {
     let text = render(&metrics);
     assert_eq!(series(&text, "ws_handshakes_total"), 201);
     assert_eq!(value(&text, "ws_handshakes_total", &["origin=\"other\""]), Some(99_800.0));
+}
+
+#[test]
+fn foreign_origins_leave_places_for_our_own() {
+    let judge = JudgeOptions {
+        allow_origin: vec![r"https://[a-z]\.example".to_owned()],
+        ..JudgeOptions::default()
+    };
+    let options = ServeOptions { max_origins: Some(5), ..judge.into() };
+    let metrics = Metrics::new(&settings(options)).unwrap();
+    let count = |origin: String, policy| {
+        let origin = Some(origin);
+        metrics.count(&Event::Handshake(HandshakeEvent { origin, policy, ..refused() }));
+    };
+    (0..100).for_each(|number| count(format!("https://{number}.invalid"), Policy::Foreign));
+    let open: Vec<_> = (0..100)
+        .map(|number| format!("https://{number}.invalid"))
+        .map(|origin| metrics.connection_opened(RoleName::Server, Some(&origin)))
+        .collect();
+    assert_eq!(series(&render(&metrics), "ws_handshakes_total"), 3 + 1);
+    assert_eq!(series(&render(&metrics), "ws_connections_active"), 3 + 1);
+    count("https://a.example".to_owned(), Policy::Allowed);
+    let _own = metrics.connection_opened(RoleName::Server, Some("https://b.example"));
+    let text = render(&metrics);
+    let own = value(&text, "ws_handshakes_total", &["origin=\"https://a.example\""]);
+    assert_eq!(own, Some(1.0));
+    let own = value(&text, "ws_connections_active", &["origin=\"https://b.example\""]);
+    assert_eq!(own, Some(1.0));
+    drop(open);
 }
 
 #[test]
