@@ -11,4 +11,5 @@ pub mod event;
 pub mod handshake;
 pub mod http;
 pub mod judge;
+pub mod replay;
 pub mod sink;

@@ -23,7 +23,7 @@ pub struct Listener {
 
 impl Default for Listener {
     fn default() -> Self {
-        Self { waiting: LruCache::new(LISTENER_MAX), dropped: 0 }
+        Self { waiting: super::bounded(LISTENER_MAX), dropped: 0 }
     }
 }
 

@@ -16,7 +16,10 @@ use super::{
     pending::{Pending, Settled, Why},
     tunnel::{self, Tunnel},
 };
-use crate::{assemble::Listener, http::RequestHead};
+use crate::{
+    assemble::{Listener, bounded},
+    http::RequestHead,
+};
 
 /// How many connections may have a handshake under way. At the bound the one that was quiet longest is
 /// settled as unobserved and counted ([`Counters::evicted_handshakes`]).
@@ -101,9 +104,9 @@ impl Pairing {
             wall_offset_ns: i64::try_from(wall_offset.as_nanos()).unwrap_or(i64::MAX),
             losses: 0,
             held: 0,
-            connections: LruCache::new(HANDSHAKES_MAX),
-            tunnels: LruCache::new(TUNNELS_MAX),
-            ended: LruCache::new(ENDED_MAX),
+            connections: bounded(HANDSHAKES_MAX),
+            tunnels: bounded(TUNNELS_MAX),
+            ended: bounded(ENDED_MAX),
             listener: Listener::default(),
             deadlines: BTreeSet::new(),
             counters: Counters::default(),
@@ -219,7 +222,7 @@ impl Pairing {
         {
             let pending = &mut state.pending;
             pending.lost |= record.flags & flags::LOST != 0;
-            pending.end = pending.end.or(end);
+            pending.end = pending.end.or(end.map(|(by, initiator)| (by, initiator, now)));
             let window = nanos(OPENING);
             if let Some(opened) = &mut pending.opened {
                 let extended = matches!(&opened.settled.answer,
@@ -307,8 +310,9 @@ impl Pairing {
     /// Nothing more will come: settles everything.
     pub fn finish(&mut self, now_ns: u64, out: Out<'_>) {
         self.tick(now_ns, out);
-        while let Some((&cookie, _)) = self.connections.peek_lru() {
-            self.settle(cookie, Why::Abandoned, now_ns, out);
+        while let Some((&cookie, state)) = self.connections.peek_lru() {
+            let ended = state.pending.end.is_some();
+            self.settle(cookie, if ended { Why::Ended } else { Why::Abandoned }, now_ns, out);
             self.forget(cookie);
         }
     }

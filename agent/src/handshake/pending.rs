@@ -64,8 +64,8 @@ pub(super) struct Pending {
     /// The response that has a whole head and whose content may still grow, since when.
     growing_ns: Option<u64>,
     pub(super) opened: Option<Box<Opened>>,
-    /// The first FIN or RST.
-    pub(super) end: Option<(CloseBy, End)>,
+    /// The first FIN or RST, and when it passed.
+    pub(super) end: Option<(CloseBy, End, u64)>,
     /// Bytes of this connection were lost on their way here, or the kernel dropped them at a bound.
     pub(super) lost: bool,
     truncated: bool,
@@ -223,10 +223,17 @@ impl Pending {
                 _ if unseen => Answer::Unobserved,
                 (Why::Abandoned, _) => Answer::Unobserved,
                 (Why::Ended | Why::Timeout, _) if began => Answer::Malformed,
-                (Why::Ended, Some((by, initiator))) => Answer::Closed { by, initiator },
+                // A client that stopped sending may still listen, but not for as long as this.
+                (Why::Ended | Why::Timeout, Some((by, initiator, _))) => {
+                    Answer::Closed { by, initiator }
+                }
                 // The kernel gave the connection up: the peer was gone.
                 (Why::Ended, None) => Answer::Closed { by: CloseBy::Timeout, initiator: End::Peer },
                 (Why::Timeout, _) => Answer::TimedOut,
+            };
+            let answered_ns = match (&answer, self.end) {
+                (Answer::Closed { .. }, Some((.., ended_ns))) => ended_ns,
+                _ => answered_ns,
             };
             settled.push(Settled {
                 request: handshake.head,

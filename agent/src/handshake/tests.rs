@@ -220,6 +220,27 @@ fn an_answer_may_follow_the_clients_fin() {
 }
 
 #[test]
+fn a_client_that_closed_and_a_server_that_never_does() {
+    let gave_up = Answer::Closed { by: CloseBy::Fin, initiator: End::Peer };
+    for finish in [false, true] {
+        let mut bench = Bench::new();
+        bench.request(100, GET);
+        bench.summary(Kind::Ending, half::REQUEST, 0, Summary::default());
+        bench.wait(if finish { 100 } else { 11_000 });
+        bench.pairing.finish(bench.now, &mut |o| bench.said.push(o));
+        let exchange = bench.exchange();
+        assert_eq!(
+            (exchange.answer, exchange.duration),
+            (gave_up.clone(), Duration::from_millis(1))
+        );
+    }
+    let mut bench = Bench::new();
+    bench.request(100, GET);
+    bench.pairing.finish(bench.now, &mut |o| bench.said.push(o));
+    assert_eq!(bench.exchange().answer, Answer::Unobserved);
+}
+
+#[test]
 fn no_answer_in_time() {
     let mut bench = Bench::new();
     bench.request(100, GET);

@@ -1,0 +1,147 @@
+//! Pasted texts: a request and a response as a browser's tools, curl or a log print them.
+
+use std::{
+    io::Read,
+    time::{Duration, SystemTime},
+};
+
+use wstap_common::record::{Kind, Record, Summary, flags, half};
+use zerocopy::{FromZeros, IntoBytes};
+
+use super::{Error, Out, Report, failed};
+use crate::handshake::{Limits, Pairing};
+
+/// How long a text may be; what stands behind is not read.
+const TEXT_MAX: u64 = 1024 * 1024;
+
+/// A request and what came back, as text.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Pair {
+    request: Vec<u8>,
+    response: Vec<u8>,
+}
+
+pub(super) fn run(name: String, reader: impl Read, limits: Limits, out: Out<'_>) -> Report {
+    let mut text = Vec::new();
+    if let Err(source) = reader.take(TEXT_MAX).read_to_end(&mut text) {
+        return failed(Error::Unreadable { name, source });
+    }
+    let pairs = pairs(&String::from_utf8_lossy(&text));
+    if pairs.is_empty() {
+        return failed(Error::Unrecognised { name });
+    }
+    // A text has no time of its own.
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    let mut pairing = Pairing::new(limits, now);
+    let mut record = Record::new_zeroed();
+    for pair in &pairs {
+        record.cookie += 1;
+        record.kind = Kind::Bytes as u8;
+        record.half = half::REQUEST;
+        pairing.record(&record, &pair.request, out);
+        record.half = half::RESPONSE;
+        if !pair.response.is_empty() {
+            pairing.record(&record, &pair.response, out);
+        }
+        record.kind = Kind::Closed as u8;
+        // Without a response in the text it is not known whether there was one.
+        record.flags = flags::ANSWERED;
+        pairing.record(&record, Summary::default().as_bytes(), out);
+        record.flags = 0;
+    }
+    pairing.finish(0, out);
+    Report { pairing: pairing.counters(), ..Report::default() }
+}
+
+/// Finds requests, each with the response that follows it.
+fn pairs(text: &str) -> Vec<Pair> {
+    #[derive(PartialEq)]
+    enum In {
+        Nothing,
+        Head,
+        Content,
+    }
+    let mut pairs: Vec<Pair> = Vec::new();
+    let mut place = In::Nothing;
+    for line in text.lines() {
+        // curl marks what it sends, what it receives, and what it says itself.
+        let marked =
+            line.strip_prefix(['>', '<']).map(|rest| rest.strip_prefix(' ').unwrap_or(rest));
+        if marked.is_none()
+            && (line.starts_with("* ") || line.starts_with("} [") || line.starts_with("{ ["))
+        {
+            continue;
+        }
+        let content_mark = place == In::Content
+            && marked.is_some_and(|rest| !is_status(rest) && !is_request(rest));
+        let line = if content_mark { line } else { marked.unwrap_or(line) };
+        if is_request(line) {
+            pairs.push(Pair::default());
+            place = In::Head;
+        } else if is_status(line) && place != In::Nothing {
+            if let Some(pair) = pairs.last_mut() {
+                end_head(&mut pair.request);
+                // An interim response stands before the final one.
+                end_head(&mut pair.response);
+            }
+            place = In::Head;
+        }
+        let Some(pair) = pairs.last_mut() else { continue };
+        let is_response = !pair.response.is_empty() || is_status(line);
+        let into = if is_response { &mut pair.response } else { &mut pair.request };
+        into.extend_from_slice(line.trim_end_matches('\r').as_bytes());
+        into.extend_from_slice(if place == In::Content { b"\n" } else { b"\r\n" });
+        if line.trim().is_empty() {
+            place = In::Content;
+        }
+    }
+    for pair in &mut pairs {
+        end_head(&mut pair.request);
+        end_head(&mut pair.response);
+    }
+    pairs
+}
+
+/// Adds the empty line that a paste easily loses.
+fn end_head(head: &mut Vec<u8>) {
+    if !head.is_empty() && !head.windows(4).any(|four| four == b"\r\n\r\n") {
+        head.extend_from_slice(b"\r\n");
+    }
+}
+
+fn is_request(line: &str) -> bool {
+    let mut words = line.split(' ');
+    let method = words.next().unwrap_or_default();
+    let is_method = !method.is_empty() && method.bytes().all(|b| b.is_ascii_uppercase());
+    is_method
+        && words.next().is_some()
+        && words.next().is_some_and(|version| version.starts_with("HTTP/1."))
+}
+
+fn is_status(line: &str) -> bool {
+    line.starts_with("HTTP/1.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_paste_and_a_curl_transcript_are_the_same() {
+        let paste =
+            "notes\n\nGET /ws HTTP/1.1\nHost: x\n\nHTTP/1.1 403 Forbidden\r\nServer: y\n\nno\n";
+        let curl = "* Trying\n> GET /ws HTTP/1.1\n> Host: x\n> \n* sent\n< HTTP/1.1 403 Forbidden\n< Server: y\n< \nno\n";
+        let expected = Pair {
+            request: b"GET /ws HTTP/1.1\r\nHost: x\r\n\r\n".to_vec(),
+            response: b"HTTP/1.1 403 Forbidden\r\nServer: y\r\n\r\nno\n".to_vec(),
+        };
+        assert_eq!(pairs(paste), [expected]);
+        assert_eq!(pairs(curl), pairs(paste));
+        assert_eq!(
+            pairs(paste.trim_end_matches("\n\nno\n"))[0].response,
+            b"HTTP/1.1 403 Forbidden\r\nServer: y\r\n\r\n"
+        );
+        assert_eq!(pairs(&format!("{paste}{paste}")).len(), 2);
+        assert_eq!(pairs("GET me a coffee\nHTTP/2 200\n"), []);
+    }
+}
