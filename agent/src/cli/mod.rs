@@ -4,6 +4,7 @@
 //! `wstap: what failed: what to do`.
 
 mod explain;
+mod replay;
 mod run;
 mod tail;
 
@@ -33,6 +34,8 @@ enum Command {
     Run(RunArgs),
     /// Show failed handshakes as they happen
     Tail(TailArgs),
+    /// Show the same for a capture or a pasted request and response, without root
+    Replay(replay::ReplayArgs),
     /// Say what a cause means, what proves it and how to put it right; without one, list all
     Explain {
         /// The cause's code
@@ -96,6 +99,7 @@ impl Cli {
         let result = match self.command {
             Command::Run(args) => run::run(args, pipeline),
             Command::Tail(args) => tail::run(args, pipeline),
+            Command::Replay(args) => replay::run(args),
             Command::Explain { cause } => explain::run(cause.as_deref()),
             Command::Completions { shell } => {
                 let mut script = Vec::new();

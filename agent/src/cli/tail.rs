@@ -57,6 +57,7 @@ fn follow(agent: UnixStream, socket: &Path, filter: &Filter, format: Format) -> 
         // What came before the agent took the filter.
         if filter.passes(&event) {
             format.write(&event, &mut out)?;
+            out.flush()?;
         }
     }
     Err(anyhow::anyhow!("{}: start wstap tail again", gone()))
@@ -73,7 +74,7 @@ fn capture(
     let mut written = Ok(());
     (pipeline.capture)(settings, &mut |event| {
         if filter.passes(&event) {
-            written = format.write(&event, &mut out);
+            written = format.write(&event, &mut out).and_then(|()| out.flush());
         }
         written.is_ok()
     })?;

@@ -65,14 +65,13 @@ impl Format {
         }
     }
 
-    /// Writes the event and flushes, so that it is seen at once.
+    /// Writes the event; flushing is left to the caller.
     pub fn write(self, event: &Event, out: &mut impl Write) -> io::Result<()> {
         let text = match self {
             Self::Json => super::json::line(event),
             Self::Text { colour, width } => Text { colour, width }.event(event),
         };
-        out.write_all(text.as_bytes())?;
-        out.flush()
+        out.write_all(text.as_bytes())
     }
 }
 
