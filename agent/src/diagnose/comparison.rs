@@ -119,7 +119,8 @@ fn allow_list(case: &Case<'_>, origin: &Origin) -> Finding {
     };
     // Browsers never write the default port: such an origin may be refused for its form alone.
     let serialised = case.request.headers.first("origin") == Some(&origin.to_string());
-    let sure = if serialised { Confidence::Certain } else { Confidence::Likely };
+    // The page's own may have been changed on its way.
+    let sure = if serialised && !own { Confidence::Certain } else { Confidence::Likely };
     Finding::new(Cause::OriginNotAllowed, sure, summary).with(evidence)
 }
 

@@ -9,10 +9,12 @@
 mod accepted;
 mod advice;
 mod case;
+mod changes;
 mod client;
 mod comparison;
 mod fingerprint;
 mod forwarded;
+pub mod legs;
 mod origin;
 pub mod population;
 mod proxies;
@@ -194,12 +196,14 @@ fn verdict(outcome: Outcome, finding: Option<Finding>, server: Option<String>) -
     let cause = finding.as_ref().map(|found| found.cause);
     let own_fix = finding.as_ref().and_then(|found| found.fix);
     let confidence = finding.as_ref().map(|found| found.confidence);
+    let presumed = finding.as_ref().is_some_and(|found| found.presumed);
     let (evidence, summary) = finding.map(|f| (f.evidence, f.summary)).unwrap_or_default();
     Verdict {
         outcome,
         cause,
         confidence,
         evidence,
+        presumed,
         summary,
         disproof: cause.and_then(advice::disproof),
         fix: own_fix.or_else(|| cause.and_then(advice::fix)),

@@ -4,26 +4,29 @@
 //! Bounds: [`SERVERS`], [`PATHS`], [`ORIGINS`], [`ACCEPTED`], [`WINDOW`].
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque, hash_map::RandomState},
-    hash::BuildHasher,
+    collections::HashSet,
+    hash::{BuildHasher, RandomState},
     net::SocketAddr,
+    num::NonZeroUsize,
     time::Duration,
 };
 
-use super::{Cause, Confidence, Evidence, Outcome, Verdict, case::Finding, origin};
+use lru::LruCache;
+
+use super::{Cause, Evidence, Outcome, Verdict, case::Finding, origin::Origin};
 use crate::{
     handshake::{Answer, Exchange, Role},
     http::RequestHead,
 };
 
-/// At most so many servers are remembered; at the bound all are forgotten at once and counted.
-pub const SERVERS: usize = 256;
-/// At most so many paths of a server are remembered; more are not, and are counted.
-pub const PATHS: usize = 256;
+/// At most so many servers are remembered; the one that was longest not seen goes first, and is counted.
+pub const SERVERS: NonZeroUsize = NonZeroUsize::new(256).unwrap();
+/// At most so many paths of a server are remembered, in the same way.
+pub const PATHS: NonZeroUsize = NonZeroUsize::new(256).unwrap();
+/// At most so many pairs of an accepted origin and its path are remembered for a server, in the same way.
+pub const ACCEPTED: NonZeroUsize = NonZeroUsize::new(64).unwrap();
 /// At most so many origins are remembered as refused at a path; more are not needed, and do not count.
 pub const ORIGINS: usize = 16;
-/// At most so many pairs of an accepted origin and its path are remembered for a server; the oldest goes.
-pub const ACCEPTED: usize = 64;
 /// A server is forgotten when this much time has passed since it was first seen: configurations change.
 pub const WINDOW: Duration = Duration::from_secs(600);
 /// A path "refuses every origin" from so many different ones on.
@@ -32,7 +35,7 @@ const EVERY_ORIGIN: usize = 3;
 /// What other handshakes say about a refusal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PopulationEvidence {
-    /// How many different origins this path refused, when it accepted none of them and no other.
+    /// How many different origins this path refused, when it accepted nobody.
     pub refuses_every_origin: Option<usize>,
     /// The same origin was accepted at another path of the same server.
     pub accepted_elsewhere: bool,
@@ -46,12 +49,12 @@ pub struct PopulationEvidence {
 }
 
 /// What happened at one server.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Server {
     since: Duration,
     /// Accepted origins, each with its path.
-    accepted: VecDeque<(u64, u64)>,
-    paths: HashMap<u64, Path>,
+    accepted: LruCache<(u64, u64), ()>,
+    paths: LruCache<u64, Path>,
 }
 
 /// The refusals of one path.
@@ -62,15 +65,21 @@ struct Path {
 }
 
 /// A bounded memory of recent handshakes.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Population {
     hasher: RandomState,
-    servers: HashMap<SocketAddr, Server>,
+    servers: LruCache<SocketAddr, Server>,
     forgotten: u64,
 }
 
+impl Default for Population {
+    fn default() -> Self {
+        Self { hasher: RandomState::new(), servers: LruCache::new(SERVERS), forgotten: 0 }
+    }
+}
+
 impl Population {
-    /// How many servers and paths were forgotten, or not remembered, at a bound.
+    /// How many servers and paths were forgotten at a bound.
     pub fn forgotten(&self) -> u64 {
         self.forgotten
     }
@@ -79,18 +88,19 @@ impl Population {
     pub fn evidence(&self, exchange: &Exchange) -> PopulationEvidence {
         let (address, path) = self.place(exchange);
         let fresh = |server: &&Server| exchange.time.saturating_sub(server.since) < WINDOW;
-        let Some(server) = self.servers.get(&address).filter(fresh) else {
+        let Some(server) = self.servers.peek(&address).filter(fresh) else {
             return PopulationEvidence::default();
         };
         let origin = self.origin(&exchange.request);
-        let here = server.paths.get(&path);
-        let accepts_here = server.accepted.iter().any(|(_, p)| *p == path);
+        let here = server.paths.peek(&path);
         let refused = here.map_or(0, |p| p.refused.len());
+        let accepted = || server.accepted.iter().map(|(pair, ())| *pair);
+        let accepts_here = accepted().any(|(_, p)| p == path);
         PopulationEvidence {
             refuses_every_origin: (!accepts_here && refused >= EVERY_ORIGIN).then_some(refused),
-            accepted_elsewhere: server.accepted.iter().any(|(o, p)| *o == origin && *p != path),
+            accepted_elsewhere: accepted().any(|(o, p)| o == origin && p != path),
             accepted_here: server.accepted.contains(&(origin, path)),
-            other_path_accepts: server.accepted.iter().any(|(_, p)| *p != path),
+            other_path_accepts: accepted().any(|(_, p)| p != path),
             plain_refused: status(exchange)
                 .is_some_and(|s| here.is_some_and(|p| p.plain_refusals.contains(&s))),
         }
@@ -101,27 +111,22 @@ impl Population {
         let Some(status) = status(exchange) else { return };
         let (address, path) = self.place(exchange);
         let origin = self.origin(&exchange.request);
-        if self.servers.len() >= SERVERS && !self.servers.contains_key(&address) {
-            self.forgotten += self.servers.len() as u64;
-            self.servers.clear();
+        let known = self.servers.peek(&address);
+        if known.is_none_or(|known| exchange.time.saturating_sub(known.since) >= WINDOW) {
+            let (accepted, paths) = (LruCache::new(ACCEPTED), LruCache::new(PATHS));
+            let server = Server { since: exchange.time, accepted, paths };
+            let evicted = self.servers.push(address, server);
+            self.forgotten += u64::from(evicted.is_some_and(|(other, _)| other != address));
         }
-        let fresh = || Server { since: exchange.time, ..Server::default() };
-        let server = self.servers.entry(address).or_insert_with(fresh);
-        if exchange.time.saturating_sub(server.since) >= WINDOW {
-            *server = fresh();
-        }
+        let Some(server) = self.servers.get_mut(&address) else { return };
         if verdict.outcome == Outcome::Accepted {
-            if !server.accepted.contains(&(origin, path)) {
-                server.accepted.truncate(ACCEPTED - 1);
-                server.accepted.push_front((origin, path));
-            }
+            server.accepted.put((origin, path), ());
             return;
         }
-        if server.paths.len() >= PATHS && !server.paths.contains_key(&path) {
-            self.forgotten += 1;
-            return;
+        if !server.paths.contains(&path) {
+            self.forgotten += u64::from(server.paths.push(path, Path::default()).is_some());
         }
-        let path = server.paths.entry(path).or_default();
+        let Some(path) = server.paths.get_mut(&path) else { return };
         if verdict.cause == Some(Cause::UpgradeStripped) {
             if path.plain_refusals.len() < ORIGINS && status >= 400 {
                 path.plain_refusals.insert(status);
@@ -142,7 +147,8 @@ impl Population {
 
     fn origin(&self, request: &RequestHead) -> u64 {
         let value = request.headers.first("origin");
-        self.hasher.hash_one(value.map(|v| origin::normalised(v).unwrap_or_else(|| v.to_owned())))
+        let spelt = |v: &str| Origin::parse(v).map_or_else(|| v.to_owned(), |o| o.to_string());
+        self.hasher.hash_one(value.map(spelt))
     }
 }
 
@@ -167,18 +173,22 @@ pub(super) fn correct(finding: Finding, population: &PopulationEvidence, path: &
     {
         return Finding::likely(
             Cause::RouteNotFound,
-            "this path refuses every origin while other paths of the server accept: no handler, or authorisation",
+            "this path refuses every origin while other paths of the server accept: \
+             no handler, or authorisation",
         )
         .with(evidence(&format!("{origins} origins refused here")))
         .with(answer);
     }
-    let guessed = finding.cause == Cause::OriginNotAllowed;
-    if guessed && (population.accepted_elsewhere || population.accepted_here) {
-        let place =
-            if population.accepted_here { "here at other times" } else { "at another path" };
-        return Finding::new(
+    let place = match population {
+        PopulationEvidence { accepted_here: true, .. } => Some("here at other times"),
+        PopulationEvidence { accepted_elsewhere: true, .. } => Some("at another path"),
+        _ => None,
+    };
+    if let Some(place) = place
+        && finding.cause == Cause::OriginNotAllowed
+    {
+        return Finding::likely(
             Cause::Forbidden,
-            Confidence::Likely,
             format!("this origin is accepted {place}: the refusal is not about the origin"),
         )
         .with(evidence(&format!("same origin accepted {place}")))
@@ -187,7 +197,8 @@ pub(super) fn correct(finding: Finding, population: &PopulationEvidence, path: &
     if population.plain_refused {
         return Finding::likely(
             Cause::Forbidden,
-            "ordinary requests are refused here in the same way: something in front of the handler refuses",
+            "ordinary requests are refused here in the same way: something in front of the \
+             handler refuses",
         )
         .with(evidence("ordinary request refused alike"))
         .with(answer);

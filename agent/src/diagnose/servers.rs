@@ -71,8 +71,16 @@ const WORDS: &[Fingerprint] = answers! {
         => Origin(HostPort, Certain), "Forbidden with Sec-Websocket-Version: CheckOrigin said no";
     "gorilla/websocket" [500] Body("internal server error"), headers = GORILLA
         => Says::Cause(ServerError, Likely), "the connection cannot be hijacked: a middleware wraps it";
-    "gorilla/websocket" [400 405 426] Any, headers = GORILLA
+    "gorilla/websocket" [400] Body("bad request"), headers = GORILLA => Refused(Unknown), "";
+    "gorilla/websocket" [405] Body("method not allowed"), headers = GORILLA => Refused(Unknown), "";
+    "gorilla/websocket" [426] Body("upgrade required"), headers = GORILLA => Refused(Unknown), "";
+    "coder/websocket" [] Have("websocket protocol violation: ") => Refused(Unknown), "";
+    "coder/websocket" [400] Have("unsupported websocket protocol version (only 13")
         => Refused(Unknown), "";
+    "gobwas/ws" [] Have("handshake error: bad ") => Refused(Unknown), "";
+    "axum" [] Have("websocket request couldn't be upgraded") => Refused(Unknown), "";
+    "axum" [400] Have("header did not include '") => Refused(Unknown), "";
+    "axum" [400] Have("`sec-websocket-key` header missing") => Refused(Unknown), "";
     "websockets" [400 403] HaveAll(&["failed to open a websocket connection", "origin header"])
         => Origin(AllowList, Certain), "missing or invalid Origin header";
     "websockets" [400] HaveAll(&["failed to open a websocket connection", "subprotocol"])

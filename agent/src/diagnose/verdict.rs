@@ -18,6 +18,8 @@ pub struct Verdict {
     pub confidence: Option<Confidence>,
     /// The two or three values that decided it.
     pub evidence: Vec<Evidence>,
+    /// Whether the cause was concluded from headers alone: the server did not say which check refused.
+    pub presumed: bool,
     /// One sentence: what was found. Empty for an accepted handshake.
     pub summary: String,
     /// What would show that the cause is another one.

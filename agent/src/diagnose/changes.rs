@@ -1,0 +1,179 @@
+//! What a proxy changed in a request, and what that proves.
+
+use super::{
+    Cause, Change, Confidence, Evidence, ProxyChange, Verdict, advice, forwarded,
+    origin::{Authority, Origin},
+};
+use crate::http::{RequestHead, Version};
+
+/// The differences between the request that a proxy received and the one that it sent.
+pub(super) fn between(before: &RequestHead, after: &RequestHead) -> Vec<ProxyChange> {
+    let mut names: Vec<&str> = Vec::new();
+    for (name, _) in before.headers.iter().chain(after.headers.iter()) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    let headers = names.into_iter().map(|name| (name, value(before, name), value(after, name)));
+    let lines = [
+        ("version", Some(version(before)), Some(version(after))),
+        ("path", Some(before.path.to_string()), Some(after.path.to_string())),
+    ];
+    lines.into_iter().chain(headers).filter_map(|(name, b, a)| change(name, b, a)).collect()
+}
+
+fn change(header: &str, before: Option<String>, after: Option<String>) -> Option<ProxyChange> {
+    let same = match (&before, &after) {
+        // Tokens whose case means nothing.
+        (Some(b), Some(a)) if matches!(header, "connection" | "upgrade") => {
+            b.eq_ignore_ascii_case(a)
+        }
+        (b, a) => b == a,
+    };
+    let change = match (&before, &after) {
+        _ if same => return None,
+        (None, _) => Change::Added,
+        (_, None) => Change::Removed,
+        _ => Change::Rewrote,
+    };
+    let cut = |value: Option<String>| value.map(|value| Evidence::new(header, &value).value);
+    Some(ProxyChange { header: header.to_owned(), change, before: cut(before), after: cut(after) })
+}
+
+fn value(request: &RequestHead, name: &str) -> Option<String> {
+    let values: Vec<&str> = request.headers.all(name).collect();
+    (!values.is_empty()).then(|| values.join(", "))
+}
+
+fn version(request: &RequestHead) -> String {
+    match request.version {
+        Version::Http10 => "HTTP/1.0".to_owned(),
+        Version::Http11 => "HTTP/1.1".to_owned(),
+    }
+}
+
+/// Corrects `verdict` by what the first leg that was seen had, `before`, against what the server got, `after`.
+pub(super) fn refine(verdict: &mut Verdict, before: &RequestHead, after: &RequestHead) {
+    let Some(cause) = verdict.cause else { return };
+    let changed = |name: &str| value(before, name) != value(after, name);
+    let lost = |name: &str| before.headers.has(name) && !after.headers.has(name);
+    // Without a proxy's mark in it the first leg is the client's own.
+    let own = !forwarded::proxied(before);
+    match cause {
+        Cause::OriginAbsent | Cause::OriginStripped if lost("origin") => prove(
+            verdict,
+            Cause::OriginStripped,
+            "a proxy on this host removed Origin",
+            ("Origin", before),
+        ),
+        Cause::OriginNotAllowed
+        | Cause::OriginMalformed
+        | Cause::OriginNull
+        | Cause::OriginRewritten
+        | Cause::PortMismatch
+        | Cause::ForwardedProtoMissing
+        | Cause::ForwardedProtoWrong
+            if after.headers.has("origin") && changed("origin") =>
+        {
+            prove(
+                verdict,
+                Cause::OriginRewritten,
+                "a proxy on this host changed Origin, and the server refused what it became",
+                ("Origin", before),
+            );
+        }
+        Cause::HostRewritten if changed("host") && host_was_right(before, after) => prove(
+            verdict,
+            Cause::HostRewritten,
+            "a proxy on this host changed Host, and the server compares it with Origin",
+            ("Host", before),
+        ),
+        Cause::HostRewritten if own && !changed("host") => {
+            replace(verdict, Cause::OriginNotAllowed, "Host is the one that the client sent");
+        }
+        Cause::PortMismatch if changed("host") && host_was_right(before, after) => prove(
+            verdict,
+            Cause::PortMismatch,
+            "a proxy on this host changed the port in Host",
+            ("Host", before),
+        ),
+        Cause::ForwardedProtoMissing | Cause::ForwardedProtoWrong if scheme_was_right(before) => {
+            prove(
+                verdict,
+                cause,
+                "the leg into a proxy on this host says the right scheme, the leg behind it does not",
+                ("X-Forwarded-Proto", before),
+            );
+        }
+        Cause::UpgradeStripped if before.headers.has_token("upgrade", "websocket") => {
+            prove(verdict, cause, "a proxy on this host removed Upgrade", ("Upgrade", before))
+        }
+        Cause::UpgradeStripped if own => {
+            replace(verdict, cause, "the client itself sent no Upgrade");
+        }
+        Cause::ConnectionStripped if before.headers.has_token("connection", "upgrade") => {
+            prove(verdict, cause, "a proxy on this host changed Connection", ("Connection", before))
+        }
+        Cause::SubprotocolRequired if lost("sec-websocket-protocol") => prove(
+            verdict,
+            cause,
+            "a proxy on this host removed Sec-WebSocket-Protocol",
+            ("Sec-WebSocket-Protocol", before),
+        ),
+        _ => {}
+    }
+}
+
+fn page(request: &RequestHead) -> Option<Origin> {
+    request.headers.first("origin").and_then(Origin::parse)
+}
+
+/// Whether the client's `Host` was the page's own.
+fn host_was_right(before: &RequestHead, after: &RequestHead) -> bool {
+    let host = before.headers.first("host").and_then(Authority::parse);
+    matches!((page(after), host), (Some(origin), Some(host)) if origin.authority == host)
+}
+
+fn scheme_was_right(before: &RequestHead) -> bool {
+    let told = forwarded::schemes(&before.headers);
+    page(before).is_some_and(|origin| {
+        !told.is_empty() && told.iter().all(|(_, scheme)| *scheme == origin.scheme)
+    })
+}
+
+/// Both legs were seen: the change is a fact. The cause is as certain as it is that this check refused.
+fn prove(verdict: &mut Verdict, cause: Cause, summary: &str, shown: (&str, &RequestHead)) {
+    let (header, before) = shown;
+    let was = value(before, &header.to_ascii_lowercase()).unwrap_or_default();
+    verdict.evidence.retain(|evidence| evidence.name != "answer" && evidence.name != "User-Agent");
+    verdict.evidence.push(Evidence::new(&format!("{header} (before the proxy)"), &was));
+    let sure = if verdict.presumed { Confidence::Likely } else { Confidence::Certain };
+    conclude(verdict, cause, sure, summary);
+}
+
+/// The other leg disproves what the headers of one leg made likely.
+fn replace(verdict: &mut Verdict, cause: Cause, summary: &str) {
+    conclude(verdict, cause, Confidence::Likely, summary);
+}
+
+fn conclude(verdict: &mut Verdict, cause: Cause, confidence: Confidence, summary: &str) {
+    verdict.cause = Some(cause);
+    verdict.confidence = Some(confidence);
+    summary.clone_into(&mut verdict.summary);
+    verdict.disproof = advice::disproof(cause);
+    verdict.fix = advice::fix(cause);
+}
+
+/// The leg into a proxy failed, and the leg behind it was answered with `status`, or not at all.
+pub(super) fn answered_behind(verdict: &mut Verdict, status: Option<u16>) {
+    let behind = status.map_or_else(|| "(none)".to_owned(), |status| status.to_string());
+    let front = matches!(
+        verdict.cause,
+        Some(
+            Cause::Unanswered | Cause::TimedOut | Cause::ClientGaveUp | Cause::UpstreamUnavailable
+        )
+    );
+    if front {
+        verdict.evidence.push(Evidence::new("answer behind the proxy", &behind));
+    }
+}

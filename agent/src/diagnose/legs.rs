@@ -1,0 +1,191 @@
+//! The leg into a proxy and the leg to its backend, joined by `Sec-WebSocket-Key`: what the proxy changed.
+//!
+//! In: exchanges with their verdicts, as they are settled. Out: the same, a moment later, with what the other
+//! legs show. Bounds: [`KEYS`], [`LEGS`], [`HOLD`]; a leg that is not found costs nothing but the join.
+
+use std::{
+    collections::VecDeque,
+    hash::{BuildHasher, RandomState},
+    net::SocketAddr,
+    num::NonZeroUsize,
+    time::Duration,
+};
+
+use lru::LruCache;
+
+use super::{ProxyChange, Verdict, changes};
+use crate::{
+    handshake::{Answer, Connection, Exchange, Role},
+    http::RequestHead,
+};
+
+/// At most so many keys are remembered; the one that was longest not seen goes first, and is counted.
+pub const KEYS: NonZeroUsize = NonZeroUsize::new(2048).unwrap();
+/// At most so many legs of one key are remembered; more are not joined. Chains of proxies are shorter.
+pub const LEGS: usize = 8;
+/// A failed handshake waits so long for the leg into the proxy, which is answered a moment after the one
+/// behind it. Accepted ones do not wait.
+pub const HOLD: Duration = Duration::from_millis(100);
+/// At most so many wait; at the bound the oldest goes on without waiting longer.
+pub const HELD: usize = 4096;
+
+/// Keys of the specification's examples, which scripts send over and over: they join nothing.
+const EXAMPLE_KEYS: &[&str] = &["dGhlIHNhbXBsZSBub25jZQ==", "x3JJHMbDL1EzLkh9GBhXDw=="];
+
+/// An exchange, its verdict, and what the proxy in front of it did.
+#[derive(Clone, Debug)]
+pub struct Joined {
+    /// What was seen.
+    pub exchange: Exchange,
+    /// What it means, with what the other legs show.
+    pub verdict: Verdict,
+    /// What the proxy changed between the leg into it and this one.
+    pub changes: Vec<ProxyChange>,
+    /// The leg into that proxy: its local end belongs to the process that made the changes.
+    pub proxy: Option<Connection>,
+}
+
+/// One leg of a handshake.
+#[derive(Debug)]
+struct Leg {
+    connection: Connection,
+    asked: Duration,
+    answered: Duration,
+    request: RequestHead,
+    status: Option<u16>,
+}
+
+impl Leg {
+    fn of(exchange: &Exchange) -> Self {
+        Self {
+            connection: exchange.connection.clone(),
+            asked: exchange.time,
+            answered: exchange.time + exchange.duration,
+            request: exchange.request.clone(),
+            status: match &exchange.answer {
+                Answer::Response(response) => Some(response.status),
+                _ => None,
+            },
+        }
+    }
+
+    /// Where the request went.
+    fn server(&self) -> SocketAddr {
+        match self.connection.role {
+            Role::Server => self.connection.local,
+            Role::Client => self.connection.peer,
+        }
+    }
+
+    /// Whether `inner` can be the leg that a proxy made to answer this one: asked later, answered earlier,
+    /// and of another listener.
+    fn encloses(&self, inner: &Self) -> bool {
+        self.asked <= inner.asked
+            && inner.answered <= self.answered
+            && self.server() != inner.server()
+            && self.connection.cookie != inner.connection.cookie
+    }
+}
+
+/// The memory of recent legs, and the failed handshakes that wait for them.
+#[derive(Debug)]
+pub struct Legs {
+    hasher: RandomState,
+    keys: LruCache<u64, Vec<Leg>>,
+    held: VecDeque<(Duration, Exchange, Verdict)>,
+    now: Duration,
+    forgotten: u64,
+}
+
+impl Default for Legs {
+    fn default() -> Self {
+        Self {
+            hasher: RandomState::new(),
+            keys: LruCache::new(KEYS),
+            held: VecDeque::new(),
+            now: Duration::ZERO,
+            forgotten: 0,
+        }
+    }
+}
+
+impl Legs {
+    /// How many legs were forgotten, or went on without waiting, at a bound.
+    pub fn forgotten(&self) -> u64 {
+        self.forgotten
+    }
+
+    /// Takes a judged exchange; hands on what need not wait any longer.
+    pub fn take(&mut self, exchange: Exchange, verdict: Verdict, out: &mut dyn FnMut(Joined)) {
+        self.remember(&exchange);
+        self.now = self.now.max(exchange.time + exchange.duration);
+        if verdict.cause.is_none() {
+            let (changes, proxy) = (Vec::new(), None);
+            out(Joined { exchange, verdict, changes, proxy });
+        } else {
+            self.held.push_back((self.now + HOLD, exchange, verdict));
+        }
+        if self.held.len() > HELD {
+            self.forgotten += 1;
+            self.release(out);
+        }
+        self.tick(self.now, out);
+    }
+
+    /// The time is `now`, since the Unix epoch: hands on what waited long enough.
+    pub fn tick(&mut self, now: Duration, out: &mut dyn FnMut(Joined)) {
+        self.now = self.now.max(now);
+        while self.held.front().is_some_and(|(due, ..)| *due <= self.now) {
+            self.release(out);
+        }
+    }
+
+    /// Nothing more will come: hands on everything.
+    pub fn finish(&mut self, out: &mut dyn FnMut(Joined)) {
+        while !self.held.is_empty() {
+            self.release(out);
+        }
+    }
+
+    fn remember(&mut self, exchange: &Exchange) {
+        let Some(key) = self.key(exchange) else { return };
+        if let Some(legs) = self.keys.get_mut(&key) {
+            if legs.len() < LEGS {
+                legs.push(Leg::of(exchange));
+            } else {
+                self.forgotten += 1;
+            }
+        } else {
+            let evicted = self.keys.push(key, vec![Leg::of(exchange)]);
+            self.forgotten += u64::from(evicted.is_some());
+        }
+    }
+
+    fn key(&self, exchange: &Exchange) -> Option<u64> {
+        let key = exchange.request.key.as_ref()?.reveal();
+        (!EXAMPLE_KEYS.contains(&key)).then(|| self.hasher.hash_one(key))
+    }
+
+    /// Hands on the one that waits longest.
+    fn release(&mut self, out: &mut dyn FnMut(Joined)) {
+        let Some((_, exchange, mut verdict)) = self.held.pop_front() else { return };
+        let legs = self.key(&exchange).and_then(|key| self.keys.peek(&key));
+        let legs = legs.map(Vec::as_slice).unwrap_or_default();
+        let this = Leg::of(&exchange);
+        if let Some(inner) = legs.iter().find(|leg| this.encloses(leg)) {
+            changes::answered_behind(&mut verdict, inner.status);
+        }
+        let mut outer: Vec<&Leg> = legs.iter().filter(|leg| leg.encloses(&this)).collect();
+        outer.sort_by_key(|leg| leg.asked);
+        // A server that takes two handshakes with one key at a time is not a chain of proxies.
+        let ambiguous =
+            outer.windows(2).any(|pair| matches!(pair, [a, b] if a.server() == b.server() && a.connection.role == b.connection.role));
+        let (mut found, mut proxy) = (Vec::new(), None);
+        if !ambiguous && let (Some(first), Some(nearest)) = (outer.first(), outer.last()) {
+            changes::refine(&mut verdict, &first.request, &exchange.request);
+            found = changes::between(&nearest.request, &exchange.request);
+            proxy = Some(nearest.connection.clone());
+        }
+        out(Joined { exchange, verdict, changes: found, proxy });
+    }
+}

@@ -1,0 +1,157 @@
+//! The 101 that a browser must fail.
+
+use std::time::Duration;
+
+use super::{
+    CERTAIN, KEY, LIKELY, POSSIBLE, accept_value, exchange, judge, request, said, switching,
+};
+use crate::{
+    diagnose::{Outcome, PopulationEvidence, Verdict, diagnose},
+    handshake::{Answer, CloseBy, EarlyClose, EarlyEnd, End, Opening, Violation},
+    http::{RequestHead, Version},
+};
+
+fn opened(head: RequestHead, opening: Opening) -> Verdict {
+    let mut exchange = exchange(head, Answer::Response(switching(&[])));
+    exchange.opening = Some(opening);
+    diagnose(&exchange, &PopulationEvidence::default())
+}
+
+fn close(code: u16, from_client: u32) -> Opening {
+    let close = EarlyClose {
+        code,
+        sender: End::Local,
+        after: Duration::from_millis(4),
+        messages_from_server: 1,
+        messages_from_client: from_client,
+    };
+    Opening { close: Some(close), ..Opening::default() }
+}
+
+#[test]
+fn the_accept_value_is_the_specifications() {
+    assert_eq!(accept_value("dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+    let verdict = judge(request(&[]), switching(&[]));
+    assert_eq!((verdict.outcome, verdict.cause), (Outcome::Accepted, None));
+    for wrong in ["AAAAAAAAAAAAAAAAAAAAAAAAAAA=", ""] {
+        let verdict = judge(request(&[]), switching(&[("Sec-WebSocket-Accept", wrong)]));
+        assert_eq!(
+            (verdict.outcome, said(&verdict)),
+            (Outcome::Failed, ("accept-mismatch", CERTAIN))
+        );
+        assert!(!format!("{verdict:?}").contains(KEY), "the key never shows");
+    }
+}
+
+#[test]
+fn the_101_must_upgrade() {
+    for (changes, cause) in [
+        (&[("Upgrade", "")][..], "upgrade-stripped"),
+        (&[("Upgrade", "h2c")], "upgrade-mangled"),
+        (&[("Connection", "close")], "connection-stripped"),
+    ] {
+        let verdict = judge(request(&[]), switching(changes));
+        assert_eq!((verdict.outcome, said(&verdict).0), (Outcome::Failed, cause));
+    }
+}
+
+#[test]
+fn subprotocols_are_compared_with_the_offer() {
+    let protocol = |value| ("Sec-WebSocket-Protocol", value);
+    for (offer, answer, want) in [
+        ("", "", "none"),
+        ("chat", "chat", "none"),
+        ("v1, v2", "v2", "none"),
+        ("chat", "", "subprotocol-mismatch"),
+        ("chat", "Chat", "subprotocol-mismatch"),
+        ("chat", "other", "subprotocol-mismatch"),
+        ("", "chat", "subprotocol-mismatch"),
+        ("v1, v2", "v1, v2", "subprotocol-mismatch"),
+    ] {
+        let verdict = judge(request(&[protocol(offer)]), switching(&[protocol(answer)]));
+        assert_eq!(said(&verdict).0, want, "{offer} {answer}");
+    }
+}
+
+#[test]
+fn extensions_are_compared_with_the_offer() {
+    let extension = |value| ("Sec-WebSocket-Extensions", value);
+    for (offer, answer, want) in [
+        ("permessage-deflate", "permessage-deflate", "none"),
+        ("permessage-deflate", "permessage-deflate; server_no_context_takeover", "none"),
+        (
+            "permessage-deflate; client_max_window_bits",
+            "permessage-deflate; client_max_window_bits=\"15\"",
+            "none",
+        ),
+        (
+            "permessage-deflate; client_max_window_bits, permessage-deflate",
+            "permessage-deflate; client_max_window_bits=9",
+            "none",
+        ),
+        ("", "permessage-deflate", "extension-mismatch"),
+        ("permessage-deflate", "x-webkit-deflate-frame", "extension-mismatch"),
+        ("permessage-deflate", "permessage-deflate, permessage-deflate", "extension-mismatch"),
+        (
+            "permessage-deflate",
+            "permessage-deflate; client_max_window_bits=9",
+            "extension-mismatch",
+        ),
+        (
+            "permessage-deflate",
+            "permessage-deflate; server_max_window_bits=7",
+            "extension-mismatch",
+        ),
+        ("permessage-deflate", "permessage-deflate; made_up", "extension-mismatch"),
+    ] {
+        let verdict = judge(request(&[extension(offer)]), switching(&[extension(answer)]));
+        assert_eq!(said(&verdict).0, want, "{offer} / {answer}");
+    }
+}
+
+#[test]
+fn first_bytes_that_are_no_frames() {
+    for violation in [
+        Violation::MaskedFromServer,
+        Violation::ReservedBits,
+        Violation::HttpHead,
+        Violation::BadControlFrame,
+    ] {
+        let opening = Opening { violation: Some(violation), ..Opening::default() };
+        let verdict = opened(request(&[]), opening);
+        assert_eq!(
+            (verdict.outcome, said(&verdict)),
+            (Outcome::Failed, ("invalid-frames", CERTAIN))
+        );
+    }
+}
+
+#[test]
+fn a_close_within_moments_is_a_refusal_by_its_code() {
+    for (code, from_client, want) in [
+        (1008, 0, ("rejected-after-accept", CERTAIN)),
+        (3003, 1, ("rejected-after-accept", CERTAIN)),
+        (4401, 1, ("rejected-after-accept", LIKELY)),
+        (1011, 0, ("rejected-after-accept", LIKELY)),
+        (1005, 0, ("rejected-after-accept", POSSIBLE)),
+        (1005, 1, ("none", None)),
+        (1000, 0, ("none", None)),
+        (1001, 0, ("none", None)),
+        (1012, 0, ("none", None)),
+    ] {
+        assert_eq!(said(&opened(request(&[]), close(code, from_client))), want, "{code}");
+    }
+    let mut own = close(4000, 0);
+    own.close.as_mut().unwrap().sender = End::Peer;
+    assert_eq!(opened(request(&[]), own).outcome, Outcome::Accepted);
+}
+
+#[test]
+fn a_101_to_http_1_0_that_is_dropped_at_once() {
+    let end = EarlyEnd { by: CloseBy::Fin, initiator: End::Local, after: Duration::from_millis(1) };
+    let opening = || Opening { end: Some(end), ..Opening::default() };
+    assert_eq!(opened(request(&[]), opening()).outcome, Outcome::Accepted);
+    let mut old = request(&[]);
+    old.version = Version::Http10;
+    assert_eq!(said(&opened(old, opening())), ("http-version", LIKELY));
+}

@@ -1,0 +1,189 @@
+//! Two legs of one handshake, joined by its key.
+
+use std::time::Duration;
+
+use super::{CERTAIN, LIKELY, exchange, request, response, said, switching};
+use crate::{
+    diagnose::{
+        Change, PopulationEvidence, diagnose,
+        legs::{HELD, HOLD, Joined, Legs},
+    },
+    handshake::{Answer, Exchange, Role},
+    http::{RequestHead, ResponseHead, Secret},
+};
+
+fn refused() -> ResponseHead {
+    response(403, &[], "Cross origin websockets not allowed")
+}
+
+/// The leg into the proxy, from 1000.000 s to 1000.010 s.
+fn front(head: RequestHead, answer: ResponseHead) -> Exchange {
+    let mut leg = exchange(head, Answer::Response(answer));
+    leg.connection.cookie = 10;
+    leg.connection.local = "10.0.0.5:80".parse().unwrap();
+    leg.duration = Duration::from_millis(10);
+    leg
+}
+
+/// The leg to the backend, within it.
+fn back(head: RequestHead, answer: ResponseHead) -> Exchange {
+    let mut leg = exchange(head, Answer::Response(answer));
+    leg.connection.cookie = 20;
+    leg.connection.local = "127.0.0.1:3000".parse().unwrap();
+    leg.connection.peer = "127.0.0.1:50000".parse().unwrap();
+    leg.time += Duration::from_millis(2);
+    leg
+}
+
+fn join(exchanges: Vec<Exchange>) -> Vec<Joined> {
+    let mut legs = Legs::default();
+    let mut out = Vec::new();
+    for exchange in exchanges {
+        let verdict = diagnose(&exchange, &PopulationEvidence::default());
+        legs.take(exchange, verdict, &mut |joined| out.push(joined));
+    }
+    legs.finish(&mut |joined| out.push(joined));
+    out
+}
+
+/// What is said of the leg to the backend when the client sent `before` and the proxy made `after` of it.
+fn behind(before: &[(&str, &str)], after: &[(&str, &str)], answer: ResponseHead) -> Joined {
+    let inner = back(request(after), answer.clone());
+    join(vec![inner, front(request(before), answer)]).remove(0)
+}
+
+#[test]
+fn both_legs_make_it_certain() {
+    let evil = &[("Origin", "https://evil.test.example")][..];
+    let list = "Failed to open a WebSocket connection: invalid Origin header: x.";
+    let missing = "Failed to open a WebSocket connection: missing Origin header.";
+    for (before, after, answer, cause) in [
+        (&[][..], &[("Host", "app")][..], refused(), "host-rewritten"),
+        (&[], &[("Host", "app.example.test:81")], refused(), "port-mismatch"),
+        (&[], &[("Origin", "")], response(403, &[], missing), "origin-stripped"),
+        (&[], evil, response(403, &[], list), "origin-rewritten"),
+        (&[], &[("Upgrade", "")], response(200, &[], ""), "upgrade-stripped"),
+        (&[], &[("Connection", "close")], response(400, &[], ""), "connection-stripped"),
+        (
+            &[("X-Forwarded-Proto", "https")],
+            &[("X-Forwarded-Proto", "http")],
+            response(400, &[], "x is not an accepted origin."),
+            "forwarded-proto-wrong",
+        ),
+        (
+            &[("X-Forwarded-Proto", "https")],
+            &[],
+            response(400, &[], "x is not an accepted origin."),
+            "forwarded-proto-missing",
+        ),
+    ] {
+        let joined = behind(before, after, answer);
+        assert_eq!(said(&joined.verdict), (cause, CERTAIN));
+        assert!(!joined.changes.is_empty());
+        assert_eq!(joined.proxy.unwrap().local.port(), 80);
+        let shows = joined.verdict.evidence.iter().any(|e| e.name.ends_with("(before the proxy)"));
+        assert!(shows, "{:?}", joined.verdict.evidence);
+    }
+}
+
+#[test]
+fn the_other_leg_can_disprove() {
+    let inner = [("Host", "127.0.0.1:3000")];
+    let joined = behind(&inner, &inner, refused());
+    assert_eq!(said(&joined.verdict), ("origin-not-allowed", LIKELY));
+    // What the server does not say stays a guess, whatever the proxy changed.
+    let silent = behind(&[], &[("Host", "app")], response(403, &[], ""));
+    assert_eq!(said(&silent.verdict), ("host-rewritten", LIKELY));
+    let unsent = [("Upgrade", ""), ("Connection", "")];
+    let joined = behind(&unsent, &unsent, response(400, &[], ""));
+    assert_eq!(said(&joined.verdict), ("upgrade-stripped", LIKELY));
+}
+
+#[test]
+fn changes_are_named() {
+    let after = [("Host", "app"), ("Origin", ""), ("X-Forwarded-For", "192.0.2.1")];
+    let changes = behind(&[], &after, refused()).changes;
+    let of = |name: &str| changes.iter().find(|change| change.header == name).unwrap();
+    assert_eq!(of("host").change, Change::Rewrote);
+    assert_eq!(of("host").before.as_deref(), Some("app.example.test"));
+    assert_eq!(of("host").after.as_deref(), Some("app"));
+    assert_eq!(of("origin").change, Change::Removed);
+    assert_eq!(of("x-forwarded-for").change, Change::Added);
+    assert_eq!(changes.len(), 3);
+    // Letters of another case are no change of a token.
+    assert!(behind(&[], &[("Connection", "upgrade")], refused()).changes.is_empty());
+}
+
+#[test]
+fn what_does_not_nest_is_not_joined() {
+    let inner = || back(request(&[("Host", "app")]), refused());
+    let outer = || front(request(&[]), refused());
+    let alone = |other: Exchange| join(vec![inner(), other]).remove(0).proxy.is_none();
+    assert!(!alone(outer()));
+    let mut other_key = outer();
+    other_key.request.key = Some(Secret::new("AAAAAAAAAAAAAAAAAAAAAA=="));
+    assert!(alone(other_key));
+    let mut later = outer();
+    later.time += Duration::from_millis(3);
+    assert!(alone(later));
+    let mut same_listener = outer();
+    same_listener.connection.local = "127.0.0.1:3000".parse().unwrap();
+    assert!(alone(same_listener));
+    // The proxy's own end of the connection to the backend is the same leg.
+    let mut own_end = outer();
+    own_end.connection.role = Role::Client;
+    own_end.connection.peer = "127.0.0.1:3000".parse().unwrap();
+    assert!(alone(own_end));
+    // Scripts send the specification's key, many at a time.
+    let example = |mut leg: Exchange| {
+        leg.request.key = Some(Secret::new("dGhlIHNhbXBsZSBub25jZQ=="));
+        leg
+    };
+    assert!(join(vec![example(inner()), example(outer())]).remove(0).proxy.is_none());
+    // Two clients with one key at the same proxy: whose leg it is cannot be told.
+    let mut twin = outer();
+    twin.connection.cookie = 11;
+    assert!(join(vec![inner(), outer(), twin]).remove(0).proxy.is_none());
+}
+
+#[test]
+fn a_chain_of_two_proxies_blames_the_nearest_and_looks_at_the_first() {
+    let mut middle = front(request(&[("Host", "app")]), refused());
+    middle.connection.cookie = 15;
+    middle.connection.local = "10.0.0.5:8081".parse().unwrap();
+    middle.time += Duration::from_millis(1);
+    middle.duration = Duration::from_millis(5);
+    let inner = back(request(&[("Host", "app")]), refused());
+    let joined = join(vec![inner, middle, front(request(&[]), refused())]);
+    assert_eq!(said(&joined[0].verdict), ("host-rewritten", CERTAIN));
+    assert_eq!(joined[0].proxy.as_ref().unwrap().local.port(), 8081);
+    assert!(joined[0].changes.is_empty(), "the nearest changed nothing");
+    assert_eq!(joined[1].proxy.as_ref().unwrap().local.port(), 80);
+}
+
+#[test]
+fn failures_wait_and_the_wait_is_bounded() {
+    let mut legs = Legs::default();
+    let mut count = 0;
+    let take = |legs: &mut Legs, exchange: Exchange| {
+        let verdict = diagnose(&exchange, &PopulationEvidence::default());
+        let mut out = 0;
+        legs.take(exchange, verdict, &mut |_| out += 1);
+        out
+    };
+    assert_eq!(take(&mut legs, front(request(&[]), switching(&[]))), 1, "accepted ones do not");
+    let failed = back(request(&[]), refused());
+    let done = failed.time + failed.duration;
+    assert_eq!(take(&mut legs, failed), 0);
+    legs.tick(done + HOLD / 2, &mut |_| count += 1);
+    assert_eq!(count, 0);
+    legs.tick(done + HOLD * 2, &mut |_| count += 1);
+    assert_eq!(count, 1);
+    for n in 0..=HELD {
+        let mut one = back(request(&[]), refused());
+        one.time += HOLD * 3;
+        one.request.key = Some(Secret::new(format!("{n}")));
+        count += take(&mut legs, one);
+    }
+    assert_eq!(count, 2, "the oldest went on");
+}

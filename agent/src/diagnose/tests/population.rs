@@ -1,0 +1,89 @@
+//! What other handshakes say of a refusal.
+
+use std::time::Duration;
+
+use super::{LIKELY, POSSIBLE, exchange, request, response, said, switching};
+use crate::{
+    diagnose::{
+        Verdict, diagnose,
+        population::{PATHS, Population, SERVERS, WINDOW},
+    },
+    handshake::{Answer, Exchange},
+    http::ResponseHead,
+};
+
+fn at(path: &str, changes: &[(&str, &str)], answer: ResponseHead) -> Exchange {
+    let mut exchange = exchange(request(changes), Answer::Response(answer));
+    exchange.request.path = path.into();
+    exchange
+}
+
+fn feed(population: &mut Population, exchange: &Exchange) -> Verdict {
+    let verdict = diagnose(exchange, &population.evidence(exchange));
+    population.observe(exchange, &verdict);
+    verdict
+}
+
+const EVIL: &[(&str, &str)] = &[("Origin", "https://evil.test.example")];
+
+#[test]
+fn a_path_that_refuses_everybody_is_not_about_the_origin() {
+    let mut population = Population::default();
+    feed(&mut population, &at("/good", &[], switching(&[])));
+    for origin in ["https://a.example.test", "https://b.example.test", "https://c.example.test"] {
+        let verdict =
+            feed(&mut population, &at("/bad", &[("Origin", origin)], response(403, &[], "")));
+        assert_eq!(said(&verdict), ("origin-not-allowed", LIKELY));
+    }
+    let verdict = feed(&mut population, &at("/bad", EVIL, response(403, &[], "")));
+    assert_eq!(said(&verdict), ("route-not-found", LIKELY));
+    // What the server itself says stands.
+    let said_so = at("/bad", EVIL, response(403, &[], "Cross origin websockets not allowed"));
+    assert_eq!(said(&feed(&mut population, &said_so)).0, "origin-not-allowed");
+}
+
+#[test]
+fn an_origin_that_passes_elsewhere_is_not_what_was_refused() {
+    let mut population = Population::default();
+    feed(&mut population, &at("/other", EVIL, switching(&[])));
+    let verdict = feed(&mut population, &at("/ws", EVIL, response(403, &[], "")));
+    assert_eq!(said(&verdict), ("forbidden", LIKELY));
+    // Another server's word does not count.
+    let mut other = at("/ws", EVIL, response(403, &[], ""));
+    other.connection.local = "10.0.0.6:8080".parse().unwrap();
+    assert_eq!(said(&feed(&mut population, &other)).0, "origin-not-allowed");
+}
+
+#[test]
+fn ordinary_requests_that_are_refused_alike() {
+    let mut population = Population::default();
+    let plain = [("Upgrade", ""), ("Connection", "close")];
+    feed(&mut population, &at("/ws", &plain, response(403, &[], "")));
+    let verdict = feed(&mut population, &at("/ws", EVIL, response(403, &[], "")));
+    assert_eq!(said(&verdict), ("forbidden", LIKELY));
+}
+
+#[test]
+fn the_memory_is_bounded_and_forgets() {
+    let mut population = Population::default();
+    feed(&mut population, &at("/other", EVIL, switching(&[])));
+    let mut late = at("/ws", EVIL, response(403, &[], ""));
+    late.time += WINDOW;
+    assert_eq!(said(&feed(&mut population, &late)).0, "origin-not-allowed");
+
+    for n in 0..SERVERS.get() + 3 {
+        let mut one = at("/", &[], response(403, &[], ""));
+        one.connection.local.set_port(u16::try_from(n + 10_000).unwrap());
+        assert_eq!(said(&feed(&mut population, &one)), ("forbidden", POSSIBLE));
+    }
+    assert_eq!(population.forgotten(), 4);
+    let before = population.forgotten();
+    for n in 0..PATHS.get() + 5 {
+        feed(&mut population, &at(&format!("/{n}"), &[], response(403, &[], "")));
+    }
+    assert_eq!(population.forgotten() - before, 6, "five paths, and a server for the new one");
+    let much_later = Duration::from_secs(5000);
+    let mut one = at("/0", &[], response(403, &[], ""));
+    one.time += much_later;
+    assert_eq!(said(&feed(&mut population, &one)), ("forbidden", POSSIBLE));
+}

@@ -1,0 +1,108 @@
+//! What RFC 6455 requires of the request.
+
+use super::{
+    CERTAIN, LIKELY, POSSIBLE, closed, exchange, judge, request, response, said, switching,
+};
+use crate::{
+    diagnose::{Outcome, PopulationEvidence, diagnose},
+    handshake::{Answer, End},
+    http::{Defect, Version},
+};
+
+#[test]
+fn a_hop_took_away_what_the_protocol_needs() {
+    for (changes, cause) in [
+        (&[("Upgrade", ""), ("Connection", "close")][..], "upgrade-stripped"),
+        (&[("Upgrade", ""), ("Connection", "")], "upgrade-stripped"),
+        (&[("Upgrade", "")], "upgrade-stripped"),
+        (&[("Connection", "close")], "connection-stripped"),
+        (&[("Connection", "")], "connection-stripped"),
+        (&[("Upgrade", "upgrade")], "upgrade-mangled"),
+        (&[("Sec-WebSocket-Key", "")], "key-missing"),
+    ] {
+        for status in [200, 400, 403, 404, 405, 426, 500] {
+            let verdict = judge(request(changes), response(status, &[], ""));
+            assert_eq!(said(&verdict), (cause, CERTAIN), "{changes:?} {status}");
+            assert_eq!(verdict.outcome, Outcome::Rejected);
+            assert!(verdict.fix.is_some() && verdict.evidence.len() >= 2);
+        }
+    }
+    let mut posted = request(&[]);
+    posted.method = "POST".into();
+    assert_eq!(said(&judge(posted, response(405, &[], ""))), ("method-not-get", CERTAIN));
+}
+
+#[test]
+fn a_head_whose_end_was_not_seen_lacks_nothing_for_certain() {
+    let mut cut = request(&[("Upgrade", ""), ("Connection", ""), ("Sec-WebSocket-Version", "")]);
+    cut.defect = Some(Defect::Truncated);
+    let verdict = judge(cut, response(400, &[], ""));
+    assert_ne!(verdict.confidence, CERTAIN);
+}
+
+#[test]
+fn what_servers_accept_is_no_fault() {
+    let mut old = request(&[("Sec-WebSocket-Version", "8")]);
+    old.version = Version::Http10;
+    for head in [old, request(&[("Connection", "keep-alive, Upgrade"), ("Upgrade", "WebSocket")])] {
+        let verdict = judge(head, switching(&[]));
+        assert_eq!((verdict.outcome, verdict.cause), (Outcome::Accepted, None));
+    }
+}
+
+#[test]
+fn version_and_key_count_only_where_the_answer_fits() {
+    let draft = || request(&[("Sec-WebSocket-Version", "8")]);
+    let listed = response(426, &[("Sec-WebSocket-Version", "13")], "");
+    assert_eq!(said(&judge(draft(), listed)), ("version-unsupported", CERTAIN));
+    assert_eq!(said(&judge(draft(), response(400, &[], ""))), ("version-unsupported", LIKELY));
+    assert_eq!(said(&judge(draft(), response(404, &[], ""))), ("route-not-found", LIKELY));
+    let short = || request(&[("Sec-WebSocket-Key", "short")]);
+    let named = response(400, &[], "Missing or invalid Sec-WebSocket-Key header");
+    assert_eq!(said(&judge(short(), named)), ("key-invalid", CERTAIN));
+    assert_eq!(said(&judge(short(), response(400, &[], ""))), ("key-invalid", LIKELY));
+    assert_eq!(said(&judge(request(&[("Host", "")]), response(400, &[], ""))).0, "host-missing");
+}
+
+#[test]
+fn http_1_0_is_a_cause_when_the_answer_says_so() {
+    let old = || {
+        let mut head = request(&[]);
+        head.version = Version::Http10;
+        head
+    };
+    for (status, body, want) in [
+        (426, "", ("http-version", CERTAIN)),
+        (505, "unsupported HTTP version", ("http-version", CERTAIN)),
+        (400, "", ("http-version", LIKELY)),
+        (200, "hello", ("http-version", LIKELY)),
+        (404, "", ("http-version", POSSIBLE)),
+        (429, "", ("rate-limited", CERTAIN)),
+    ] {
+        assert_eq!(said(&judge(old(), response(status, &[], body))), want, "{status}");
+    }
+    let silent = exchange(old(), closed(End::Local));
+    let verdict = diagnose(&silent, &PopulationEvidence::default());
+    assert_eq!(said(&verdict), ("http-version", LIKELY));
+}
+
+#[test]
+fn silence_is_told_by_who_left() {
+    let verdict =
+        |answer| diagnose(&exchange(request(&[]), answer), &PopulationEvidence::default());
+    let server = verdict(closed(End::Local));
+    assert_eq!((server.outcome, said(&server)), (Outcome::Unanswered, ("unanswered", CERTAIN)));
+    let client = verdict(closed(End::Peer));
+    assert_eq!((client.outcome, said(&client)), (Outcome::Unanswered, ("client-gave-up", LIKELY)));
+    let late = verdict(Answer::TimedOut);
+    assert_eq!((late.outcome, said(&late)), (Outcome::TimedOut, ("timed-out", CERTAIN)));
+    let lost = verdict(Answer::Unobserved);
+    assert_eq!((lost.outcome, lost.cause), (Outcome::Unobserved, None));
+    let garbled = verdict(Answer::Malformed);
+    assert_eq!((garbled.outcome, said(&garbled)), (Outcome::Rejected, ("server-error", LIKELY)));
+    // The same, seen from the proxy's end: there the local end asked.
+    let mut leg = exchange(request(&[]), closed(End::Local));
+    leg.connection.role = crate::handshake::Role::Client;
+    let verdict = diagnose(&leg, &PopulationEvidence::default());
+    assert_eq!(verdict.cause.unwrap().code(), "client-gave-up");
+}
