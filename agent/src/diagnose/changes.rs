@@ -106,13 +106,18 @@ pub(super) fn refine(verdict: &mut Verdict, before: &RequestHead, after: &Reques
             );
         }
         Cause::UpgradeStripped if before.headers.has_token("upgrade", "websocket") => {
-            prove(verdict, cause, "a proxy on this host removed Upgrade", ("Upgrade", before))
+            prove(verdict, cause, "a proxy on this host removed Upgrade", ("Upgrade", before));
         }
         Cause::UpgradeStripped if own => {
             replace(verdict, cause, "the client itself sent no Upgrade");
         }
         Cause::ConnectionStripped if before.headers.has_token("connection", "upgrade") => {
-            prove(verdict, cause, "a proxy on this host changed Connection", ("Connection", before))
+            prove(
+                verdict,
+                cause,
+                "a proxy on this host changed Connection",
+                ("Connection", before),
+            );
         }
         Cause::SubprotocolRequired if lost("sec-websocket-protocol") => prove(
             verdict,

@@ -9,9 +9,11 @@ use crate::{
     http::Version,
 };
 
+type Fields = Vec<(String, String)>;
+
 /// Requests and answers that lead to every kind of verdict.
-fn cases() -> impl Strategy<Value = (Vec<(String, String)>, u16, Vec<(String, String)>, String)> {
-    let owned = |fields: &[(&str, &str)]| -> Vec<(String, String)> {
+fn cases() -> impl Strategy<Value = (Fields, u16, Fields, String)> {
+    let owned = |fields: &[(&str, &str)]| -> Fields {
         fields.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect()
     };
     let change = prop::sample::select(vec![
