@@ -81,6 +81,9 @@ pub struct HandshakeEvent {
     /// What a proxy on this host changed between its two legs, when both were seen.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub proxy_changes: Vec<ProxyChange>,
+    /// The process that made them: the one that took the leg into the proxy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<Process>,
     /// The process that owns the local socket.
     pub process: Option<Process>,
     /// The container of that process.

@@ -2,42 +2,90 @@
 //!
 //! In: observations in the order in which they were made. Out: events, without process and container.
 
+use std::time::Duration;
+
 use crate::{
     config::OriginPolicy,
-    diagnose::{diagnose, population::Population},
+    diagnose::{
+        diagnose,
+        legs::{Joined, Legs},
+        population::Population,
+    },
     event::{ClosureEvent, Event, HandshakeEvent, origin},
-    handshake::Observation,
+    handshake::{Connection, Observation},
 };
 
-/// Judges observations with the configured policy and with what earlier ones showed.
+/// Judges observations with the configured policy and with what others show.
 #[derive(Debug, Default)]
 pub struct Judge {
     policy: OriginPolicy,
     population: Population,
+    legs: Legs,
 }
+
+/// An event, and the connections whose owners are not named in it yet.
+#[derive(Debug)]
+pub struct Judged {
+    /// What is said.
+    pub event: Event,
+    /// The connection that it is about: its local end's owner is the event's `process`.
+    pub connection: Connection,
+    /// The leg into the proxy that made the `proxy_changes`: its local end's owner is the event's `proxy`.
+    pub proxy: Option<Connection>,
+}
+
+type Out<'a> = &'a mut dyn FnMut(Judged);
 
 impl Judge {
     /// A judge that has seen nothing yet.
     pub fn new(policy: OriginPolicy) -> Self {
-        Self { policy, population: Population::default() }
+        Self { policy, ..Self::default() }
     }
 
-    /// The event for an observation.
-    pub fn event(&mut self, observation: &Observation) -> Event {
+    /// Takes an observation. A failed handshake is told a moment later
+    /// ([`HOLD`](crate::diagnose::legs::HOLD)), when its other legs are known.
+    pub fn observe(&mut self, observation: Observation, out: Out<'_>) {
         match observation {
             Observation::Exchange(exchange) => {
-                let verdict = diagnose(exchange, &self.population.evidence(exchange));
-                self.population.observe(exchange, &verdict);
-                let policy = self.policy.judge(origin(&exchange.request.headers).as_deref());
-                Event::Handshake(HandshakeEvent::new(exchange, verdict, policy))
+                let verdict = diagnose(&exchange, &self.population.evidence(&exchange));
+                self.population.observe(&exchange, &verdict);
+                let policy = &self.policy;
+                self.legs.take(exchange, verdict, &mut |joined| out(judged(policy, joined)));
             }
-            Observation::Closure(closure) => Event::Closure(ClosureEvent::new(closure)),
+            Observation::Closure(closure) => out(Judged {
+                event: Event::Closure(ClosureEvent::new(&closure)),
+                connection: closure.connection,
+                proxy: None,
+            }),
         }
     }
 
-    /// How many servers and paths were forgotten, or not remembered, at a bound of the population.
+    /// The time is `now`, since the Unix epoch: tells what waited long enough.
+    pub fn tick(&mut self, now: Duration, out: Out<'_>) {
+        let policy = &self.policy;
+        self.legs.tick(now, &mut |joined| out(judged(policy, joined)));
+    }
+
+    /// Nothing more will come: tells everything.
+    pub fn finish(&mut self, out: Out<'_>) {
+        let policy = &self.policy;
+        self.legs.finish(&mut |joined| out(judged(policy, joined)));
+    }
+
+    /// How much was forgotten, or not remembered, at a bound of what others show.
     pub fn forgotten(&self) -> u64 {
-        self.population.forgotten()
+        self.population.forgotten() + self.legs.forgotten()
+    }
+}
+
+fn judged(policy: &OriginPolicy, joined: Joined) -> Judged {
+    let policy = policy.judge(origin(&joined.exchange.request.headers).as_deref());
+    let mut event = HandshakeEvent::new(&joined.exchange, joined.verdict, policy);
+    event.proxy_changes = joined.changes;
+    Judged {
+        event: Event::Handshake(event),
+        connection: joined.exchange.connection,
+        proxy: joined.proxy,
     }
 }
 
@@ -97,8 +145,12 @@ mod tests {
 
     fn judge(exchange: Exchange) -> HandshakeEvent {
         let policy = OriginPolicy::new(&["https://app\\.example".to_owned()]).unwrap();
-        match Judge::new(policy).event(&Observation::Exchange(exchange)) {
-            Event::Handshake(event) => event,
+        let mut judge = Judge::new(policy);
+        let mut told = Vec::new();
+        judge.observe(Observation::Exchange(exchange), &mut |judged| told.push(judged.event));
+        judge.finish(&mut |judged| told.push(judged.event));
+        match told.as_slice() {
+            [Event::Handshake(event)] => event.clone(),
             other => panic!("{other:?}"),
         }
     }

@@ -15,7 +15,7 @@ use crate::{
     config::{ConfigFile, JudgeOptions, Settings},
     event::Event,
     handshake::Limits,
-    judge::Judge,
+    judge::{Judge, Judged},
     replay::{self, Report},
     sink::{filter::Filter, render::Format},
 };
@@ -47,14 +47,18 @@ pub(super) fn run(args: ReplayArgs) -> anyhow::Result<()> {
         // Files are worlds of their own: what one shows is no evidence about another.
         let mut judge = Judge::new(settings.policy.clone());
         let limits = Limits { handshake_timeout: settings.handshake_timeout };
-        let report = replay::run(file, limits, &mut |observation| {
-            let event = judge.event(&observation);
+        let mut tell = |judged: Judged| {
+            let event = judged.event;
             handshakes += u64::from(matches!(event, Event::Handshake(_)));
             if written.is_ok() && args.filter.passes(&event) {
                 shown += 1;
                 written = format.write(&event, &mut out);
             }
+        };
+        let report = replay::run(file, limits, &mut |observation| {
+            judge.observe(observation, &mut tell);
         });
+        judge.finish(&mut tell);
         written.and_then(|()| out.flush())?;
         for note in notes(file, &report, handshakes, shown) {
             complain(&note);

@@ -47,6 +47,7 @@ impl HandshakeEvent {
             local: exchange.connection.local.to_string(),
             peer: exchange.connection.peer.to_string(),
             proxy_changes: Vec::new(),
+            proxy: None,
             process: None,
             container: None,
         }

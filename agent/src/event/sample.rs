@@ -34,6 +34,7 @@ pub(crate) fn refused() -> HandshakeEvent {
         local: "127.0.0.1:8080".to_owned(),
         peer: "127.0.0.1:40000".to_owned(),
         proxy_changes: Vec::new(),
+        proxy: None,
         process: Some(Process { pid: 42, name: "node".to_owned() }),
         container: None,
     }
