@@ -169,16 +169,41 @@ fn conclude(verdict: &mut Verdict, cause: Cause, confidence: Confidence, summary
     verdict.fix = advice::fix(cause);
 }
 
-/// The leg into a proxy failed, and the leg behind it was answered with `status`, or not at all.
-pub(super) fn answered_behind(verdict: &mut Verdict, status: Option<u16>) {
-    let behind = status.map_or_else(|| "(none)".to_owned(), |status| status.to_string());
-    let front = matches!(
+/// The leg into a proxy failed, and a leg behind it was answered with `status`, or not at all. `behind` is
+/// what was said of that leg when the proxy passed its answer on: then this is the same failure.
+pub(super) fn answered_behind(
+    verdict: &mut Verdict,
+    behind: Option<&Verdict>,
+    status: Option<u16>,
+) {
+    if let Some(behind) = behind.filter(|_| status.is_some()) {
+        *verdict = Verdict {
+            summary: format!("{} (seen on the leg behind the proxy)", behind.summary),
+            ..behind.clone()
+        };
+        return;
+    }
+    let lost_between = matches!(
         verdict.cause,
         Some(
             Cause::Unanswered | Cause::TimedOut | Cause::ClientGaveUp | Cause::UpstreamUnavailable
         )
     );
-    if front {
-        verdict.evidence.push(Evidence::new("answer behind the proxy", &behind));
+    if lost_between {
+        let status = status.map_or_else(|| "(none)".to_owned(), |status| status.to_string());
+        verdict.evidence.push(Evidence::new("answer behind the proxy", &status));
+    }
+}
+
+/// Proxies by the names of their own answers.
+const PROXIES: &[&str] =
+    &["apache", "caddy", "envoy", "haproxy", "kong", "nginx", "squid", "traefik", "varnish"];
+
+/// No leg behind this one was seen: what a proxy said here, it said by itself.
+pub(super) fn answered_alone(verdict: &mut Verdict) {
+    let by_proxy = verdict.server.as_deref().is_some_and(|server| PROXIES.contains(&server));
+    let own = verdict.evidence.iter().any(|evidence| evidence.name == "answer");
+    if by_proxy && own {
+        verdict.evidence.push(Evidence::new("leg to a backend", "(not seen)"));
     }
 }

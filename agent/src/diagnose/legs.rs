@@ -53,6 +53,8 @@ struct Leg {
     answered: Duration,
     request: RequestHead,
     status: Option<u16>,
+    /// What was said of it, once it was said.
+    verdict: Option<Box<Verdict>>,
 }
 
 impl Leg {
@@ -66,6 +68,7 @@ impl Leg {
                 Answer::Response(response) => Some(response.status),
                 _ => None,
             },
+            verdict: None,
         }
     }
 
@@ -169,11 +172,18 @@ impl Legs {
     /// Hands on the one that waits longest.
     fn release(&mut self, out: &mut dyn FnMut(Joined)) {
         let Some((_, exchange, mut verdict)) = self.held.pop_front() else { return };
-        let legs = self.key(&exchange).and_then(|key| self.keys.peek(&key));
+        let key = self.key(&exchange);
+        let legs = key.and_then(|key| self.keys.peek(&key));
         let legs = legs.map(Vec::as_slice).unwrap_or_default();
         let this = Leg::of(&exchange);
-        if let Some(inner) = legs.iter().find(|leg| this.encloses(leg)) {
-            changes::answered_behind(&mut verdict, inner.status);
+        // Of a chain the nearest is answered last, and knows what those behind it know.
+        match legs.iter().filter(|leg| this.encloses(leg)).max_by_key(|leg| leg.answered) {
+            Some(inner) => {
+                let same = inner.status == this.status;
+                let behind = inner.verdict.as_deref().filter(|_| same);
+                changes::answered_behind(&mut verdict, behind, inner.status);
+            }
+            None => changes::answered_alone(&mut verdict),
         }
         let mut outer: Vec<&Leg> = legs.iter().filter(|leg| leg.encloses(&this)).collect();
         outer.sort_by_key(|leg| leg.asked);
@@ -185,6 +195,13 @@ impl Legs {
             changes::refine(&mut verdict, &first.request, &exchange.request);
             found = changes::between(&nearest.request, &exchange.request);
             proxy = Some(nearest.connection.clone());
+        }
+        let own = |leg: &&mut Leg| {
+            leg.connection.cookie == exchange.connection.cookie && leg.asked == exchange.time
+        };
+        let legs = key.and_then(|key| self.keys.peek_mut(&key));
+        if let Some(leg) = legs.and_then(|legs| legs.iter_mut().find(own)) {
+            leg.verdict = Some(Box::new(verdict.clone()));
         }
         out(Joined { exchange, verdict, changes: found, proxy });
     }

@@ -162,6 +162,25 @@ fn a_chain_of_two_proxies_blames_the_nearest_and_looks_at_the_first() {
 }
 
 #[test]
+fn the_leg_into_the_proxy_knows_what_the_leg_behind_it_shows() {
+    let inner = back(request(&[("Host", "app")]), refused());
+    let joined = join(vec![inner, front(request(&[]), refused())]);
+    assert_eq!(said(&joined[1].verdict), ("host-rewritten", CERTAIN));
+    assert!(joined[1].changes.is_empty());
+    // Another status is the proxy's own.
+    let nginx = response(502, &[], "<center>nginx/1.22.1</center>");
+    let inner = back(request(&[("Host", "app")]), refused());
+    let joined = join(vec![inner, front(request(&[]), nginx.clone())]);
+    assert_eq!(said(&joined[1].verdict), ("upstream-unavailable", CERTAIN));
+    let behind = joined[1].verdict.evidence.last().unwrap();
+    assert_eq!((&*behind.name, &*behind.value), ("answer behind the proxy", "403"));
+    // And without a leg behind it, so is everything.
+    let alone = &join(vec![front(request(&[]), nginx)])[0].verdict;
+    assert_eq!(said(alone), ("upstream-unavailable", CERTAIN));
+    assert_eq!(alone.evidence.last().unwrap().name, "leg to a backend");
+}
+
+#[test]
 fn failures_wait_and_the_wait_is_bounded() {
     let mut legs = Legs::default();
     let mut count = 0;
