@@ -4,7 +4,8 @@
 use std::collections::BTreeSet;
 use std::process::Command;
 
-use serde_json::Value;
+use anyhow::Result;
+use serde_json::{Value, json};
 use wstap_tests::{scratch, workspace};
 
 use super::{read, shipped, succeed};
@@ -25,44 +26,42 @@ fn names(text: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// The families that the agent has: string literals of the code that makes them.
-fn exported() -> BTreeSet<String> {
-    std::fs::read_dir(workspace().join("agent/src/sink/metrics"))
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|file| !file.ends_with("tests.rs"))
-        .flat_map(|file| {
-            read(&file).split('"').skip(1).step_by(2).flat_map(names).collect::<Vec<_>>()
-        })
-        .collect()
+/// The families that the agent has and the rules record: string literals of the code that makes them.
+fn known() -> Result<BTreeSet<String>> {
+    let mut known = BTreeSet::from(RECORDED.map(str::to_owned));
+    for entry in std::fs::read_dir(workspace().join("agent/src/sink/metrics"))? {
+        let file = entry?.path();
+        if !file.ends_with("tests.rs") {
+            known.extend(read(&file)?.split('"').skip(1).step_by(2).flat_map(names));
+        }
+    }
+    Ok(known)
 }
 
 #[test]
-fn documentation_names_every_family_and_no_other() {
-    let documented = names(&read(&workspace().join("docs/metrics.md")));
-    let known: BTreeSet<_> = exported().into_iter().chain(RECORDED.map(str::to_owned)).collect();
-    assert_eq!(documented, known);
+fn documentation_names_every_family_and_no_other() -> Result<()> {
+    assert_eq!(names(&read(&workspace().join("docs/metrics.md"))?), known()?);
+    Ok(())
 }
 
 #[test]
-fn rules_and_dashboard_ask_for_what_exists() {
-    let known: BTreeSet<_> = exported().into_iter().chain(RECORDED.map(str::to_owned)).collect();
+fn rules_and_dashboard_ask_for_what_exists() -> Result<()> {
+    let known = known()?;
     for file in ["prometheus/wstap.rules.yml", "prometheus/wstap.test.yml", "grafana/wstap.json"] {
-        let asked = names(&read(&shipped(file)));
+        let asked = names(&read(&shipped(file))?);
         assert!(asked.len() > 5, "{file} names metrics");
         let missing: Vec<_> = asked.difference(&known).collect();
         assert!(missing.is_empty(), "{file} asks for {missing:?}");
     }
+    Ok(())
 }
 
 #[test]
-fn the_dashboard_is_whole_and_its_queries_are_valid() {
-    let dashboard: Value = serde_json::from_str(&read(&shipped("grafana/wstap.json"))).unwrap();
-    let panels = dashboard["panels"].as_array().unwrap();
+fn the_dashboard_is_whole_and_its_queries_are_valid() -> Result<()> {
+    let dashboard: Value = serde_json::from_str(&read(&shipped("grafana/wstap.json"))?)?;
     let mut ids = BTreeSet::new();
-    let mut rules = String::from("groups:\n- name: dashboard\n  rules:\n");
-    let mut queries = 0;
-    for panel in panels {
+    let mut rules = Vec::new();
+    for panel in dashboard["panels"].as_array().unwrap() {
         let title = panel["title"].as_str().unwrap();
         assert!(ids.insert(panel["id"].as_u64().unwrap()), "{title}: id taken");
         let place = &panel["gridPos"];
@@ -71,23 +70,26 @@ fn the_dashboard_is_whole_and_its_queries_are_valid() {
         let targets = panel["targets"].as_array().map_or(&[][..], Vec::as_slice);
         assert_eq!(targets.is_empty(), panel["type"] == "row", "{title}: targets");
         for target in targets {
-            let query = target["expr"].as_str().unwrap();
             // What Grafana fills in.
-            let query = query
+            let query = target["expr"]
+                .as_str()
+                .unwrap()
                 .replace("$__rate_interval", "5m")
                 .replace("$__range", "6h")
                 .replace("$origin", ".*")
                 .replace("$instance", ".*")
                 .replace("$job", ".*");
             assert!(!query.contains('$'), "{title}: {query}");
-            queries += 1;
-            let query = serde_json::to_string(&query).unwrap();
-            rules += &format!("  - record: query:{queries}\n    expr: {query}\n");
+            rules.push(json!({"record": format!("query:{}", rules.len()), "expr": query}));
         }
     }
-    assert!(queries > 20);
-    let file = scratch("deploy-dashboard").unwrap().join("queries.yml");
-    std::fs::write(&file, rules).unwrap();
-    let said = succeed(Command::new("promtool").args(["check", "rules"]).arg(file));
-    assert!(said.contains(&format!("{queries} rules found")), "{said}");
+    assert!(rules.len() > 20);
+    let count = rules.len();
+    // JSON is YAML.
+    let file = scratch("deploy-dashboard")?.join("queries.yml");
+    let groups = json!({"groups": [{"name": "dashboard", "rules": rules}]});
+    std::fs::write(&file, groups.to_string())?;
+    let said = succeed(Command::new("promtool").args(["check", "rules"]).arg(file))?;
+    assert!(said.contains(&format!("{count} rules found")), "{said}");
+    Ok(())
 }
