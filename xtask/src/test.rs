@@ -24,7 +24,7 @@ pub(crate) fn run_parts(options: &Options) -> Result<()> {
     if !options.no_live {
         need_root("Capturing on this kernel (the live tests)", "test")?;
     }
-    setup::run(&[Group::Bpf, Group::Servers, Group::Test])?;
+    setup::run(&[Group::Bpf, Group::Servers, Group::Test, Group::Manifests])?;
 
     if options.live.is_none() {
         part("format", || run(&mut cargo(["fmt", "--all", "--check"])))?;

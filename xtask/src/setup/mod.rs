@@ -4,6 +4,7 @@
 mod apt;
 mod bpf;
 mod node;
+mod python;
 
 use anyhow::Result;
 use clap::ValueEnum;
@@ -19,6 +20,8 @@ pub(crate) enum Group {
     Servers,
     /// What the tests use besides
     Test,
+    /// What validates the Kubernetes manifests and the Helm chart
+    Manifests,
     /// The benchmark's load generator
     Bench,
     /// Chromium, for the demo's browser (large, so only when asked for)
@@ -27,12 +30,13 @@ pub(crate) enum Group {
 
 impl Group {
     /// What `cargo xtask setup` alone sets up.
-    pub(crate) const DEFAULT: &[Self] = &[Self::Bpf, Self::Servers, Self::Test, Self::Bench];
+    pub(crate) const DEFAULT: &[Self] =
+        &[Self::Bpf, Self::Servers, Self::Test, Self::Manifests, Self::Bench];
 
     /// Programs, each with the Debian package that has it.
     fn programs(self) -> &'static [(&'static str, &'static str)] {
         match self {
-            Self::Bpf => &[],
+            Self::Bpf | Self::Manifests => &[],
             Self::Servers => &[
                 ("nginx", "nginx-light"),
                 ("node", "nodejs"),
@@ -73,6 +77,10 @@ pub(crate) fn run(groups: &[Group]) -> Result<()> {
     }
     if groups.contains(&Group::Servers) {
         later.extend(node::step()?);
+    }
+    if groups.contains(&Group::Manifests) {
+        packages.extend(python::missing_packages());
+        later.extend(python::step()?);
     }
 
     let mut steps = Vec::new();
