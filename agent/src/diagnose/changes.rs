@@ -82,12 +82,16 @@ pub(super) fn refine(verdict: &mut Verdict, before: &RequestHead, after: &Reques
                 ("Origin", before),
             );
         }
-        Cause::HostRewritten if changed("host") && host_was_right(before, after) => prove(
-            verdict,
-            Cause::HostRewritten,
-            "a proxy on this host changed Host, and the server compares it with Origin",
-            ("Host", before),
-        ),
+        Cause::HostRewritten | Cause::OriginNotAllowed
+            if decided_by_host(verdict) && changed("host") && host_was_right(before, after) =>
+        {
+            prove(
+                verdict,
+                Cause::HostRewritten,
+                "a proxy on this host changed Host, and the server compares it with Origin",
+                ("Host", before),
+            );
+        }
         Cause::HostRewritten if own && !changed("host") => {
             replace(verdict, Cause::OriginNotAllowed, "Host is the one that the client sent");
         }
@@ -127,6 +131,11 @@ pub(super) fn refine(verdict: &mut Verdict, before: &RequestHead, after: &Reques
         ),
         _ => {}
     }
+}
+
+/// Whether the server compares `Origin` with `Host`: then `Host` is among the evidence.
+fn decided_by_host(verdict: &Verdict) -> bool {
+    verdict.evidence.iter().any(|evidence| evidence.name == "Host")
 }
 
 fn page(request: &RequestHead) -> Option<Origin> {

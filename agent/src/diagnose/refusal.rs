@@ -215,7 +215,7 @@ fn untrusted_proxy(case: &Case<'_>) -> Option<Finding> {
         || case.words.contains("400: bad request");
     let forwarded = case.request.headers.has("x-forwarded-for");
     (response.status == 400 && aiohttp && forwarded).then(|| {
-        Finding::likely(
+        Finding::possible(
             Cause::UntrustedProxy,
             "a sound handshake is refused as a bad request, and it came through a proxy",
         )

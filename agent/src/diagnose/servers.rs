@@ -206,7 +206,9 @@ pub(super) const PRODUCTS: &[(&str, &str)] = &[
     ("tornadoserver", "tornado"),
     ("aiohttp/", "aiohttp"),
     ("websockets/", "websockets"),
+    ("autobahnpython", "autobahn"),
     ("awselb", "aws-alb"),
+    ("hypercorn-", "hypercorn"),
     ("microsoft-iis", "iis"),
     ("istio-envoy", "envoy"),
 ];

@@ -3,7 +3,7 @@
 use base64::{Engine, prelude::BASE64_STANDARD};
 
 use super::{
-    Cause, Evidence,
+    Cause, Confidence, Evidence,
     case::{Case, Finding, Rule},
     silence,
 };
@@ -83,8 +83,13 @@ fn key_missing(case: &Case<'_>) -> Option<Finding> {
 /// HTTP/1.1 wants `Host`, and a server must answer 400 without it (RFC 9112 section 3.2).
 fn host_missing(case: &Case<'_>) -> Option<Finding> {
     let missing = !case.request.headers.has("host") && case.request.version == Version::Http11;
-    (missing && whole(case) && case.status() == Some(400)).then(|| {
-        Finding::certain(Cause::HostMissing, "an HTTP/1.1 request without Host is refused")
+    let sure = match case.status()? {
+        400 => Confidence::Certain,
+        500 => Confidence::Possible,
+        _ => return None,
+    };
+    (missing && whole(case)).then(|| {
+        Finding::new(Cause::HostMissing, sure, "an HTTP/1.1 request without Host is refused")
             .with([Evidence::absent("Host"), case.answer()])
     })
 }
@@ -148,6 +153,9 @@ fn http_version(case: &Case<'_>) -> Option<Finding> {
         Some(400) if said => Some(Finding::certain(Cause::HttpVersion, found).with(evidence)),
         // A server that takes no upgrade from 1.0 serves the request as an ordinary one.
         Some(400 | 200) => Some(Finding::likely(Cause::HttpVersion, found).with(evidence)),
+        Some(402 | 405 | 500 | 501) => {
+            Some(Finding::possible(Cause::HttpVersion, found).with(evidence))
+        }
         Some(404) if case.fingerprint.is_none_or(|known| known.quote.is_empty()) => {
             Some(Finding::possible(Cause::HttpVersion, found).with(evidence))
         }
@@ -169,9 +177,10 @@ fn irregular(case: &Case<'_>) -> Option<Finding> {
     })
 }
 
-/// Whether the answer is one that servers give to a malformed handshake: 400, 426, or a closed connection.
+/// Whether the answer is one that servers give to a malformed handshake: 400, 426, a failure of their own
+/// (many trip over what they do not check), or a closed connection.
 fn malformed_answer(case: &Case<'_>) -> bool {
-    matches!(case.status(), Some(400 | 426)) || server_closed(case)
+    matches!(case.status(), Some(400 | 426 | 500)) || server_closed(case)
 }
 
 fn server_closed(case: &Case<'_>) -> bool {

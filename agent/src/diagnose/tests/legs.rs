@@ -59,6 +59,7 @@ fn both_legs_make_it_certain() {
     let missing = "Failed to open a WebSocket connection: missing Origin header.";
     for (before, after, answer, cause) in [
         (&[][..], &[("Host", "app")][..], refused(), "host-rewritten"),
+        (&[], &[("Host", "backend.example.org")], refused(), "host-rewritten"),
         (&[], &[("Host", "app.example.test:81")], refused(), "port-mismatch"),
         (&[], &[("Origin", "")], response(403, &[], missing), "origin-stripped"),
         (&[], evil, response(403, &[], list), "origin-rewritten"),
@@ -94,6 +95,10 @@ fn the_other_leg_can_disprove() {
     // What the server does not say stays a guess, whatever the proxy changed.
     let silent = behind(&[], &[("Host", "app")], response(403, &[], ""));
     assert_eq!(said(&silent.verdict), ("host-rewritten", LIKELY));
+    // A list does not look at Host.
+    let list = "Failed to open a WebSocket connection: invalid Origin header: x.";
+    let joined = behind(&[], &[("Host", "app")], response(403, &[], list));
+    assert_eq!(said(&joined.verdict), ("origin-not-allowed", CERTAIN));
     let unsent = [("Upgrade", ""), ("Connection", "")];
     let joined = behind(&unsent, &unsent, response(400, &[], ""));
     assert_eq!(said(&joined.verdict), ("upgrade-stripped", LIKELY));

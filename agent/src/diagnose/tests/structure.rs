@@ -57,6 +57,10 @@ fn version_and_key_count_only_where_the_answer_fits() {
     assert_eq!(said(&judge(draft(), listed)), ("version-unsupported", CERTAIN));
     assert_eq!(said(&judge(draft(), response(400, &[], ""))), ("version-unsupported", LIKELY));
     assert_eq!(said(&judge(draft(), response(404, &[], ""))), ("route-not-found", LIKELY));
+    // A server that takes the draft and looks for the page in the field of version 13.
+    assert_eq!(said(&judge(draft(), response(403, &[], ""))), ("version-unsupported", LIKELY));
+    let asked = response(401, &[("WWW-Authenticate", "Basic")], "");
+    assert_eq!(said(&judge(draft(), asked)), ("auth-required", CERTAIN));
     let short = || request(&[("Sec-WebSocket-Key", "short")]);
     let named = response(400, &[], "Missing or invalid Sec-WebSocket-Key header");
     assert_eq!(said(&judge(short(), named)), ("key-invalid", CERTAIN));
@@ -77,6 +81,8 @@ fn http_1_0_is_a_cause_when_the_answer_says_so() {
         (400, "", ("http-version", LIKELY)),
         (200, "hello", ("http-version", LIKELY)),
         (404, "", ("http-version", POSSIBLE)),
+        (500, "", ("http-version", POSSIBLE)),
+        (403, "", ("forbidden", POSSIBLE)),
         (429, "", ("rate-limited", CERTAIN)),
     ] {
         assert_eq!(said(&judge(old(), response(status, &[], body))), want, "{status}");
