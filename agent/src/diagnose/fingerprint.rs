@@ -73,6 +73,8 @@ pub(super) enum Words {
     Any,
     /// No body at all.
     NoBody,
+    /// Neither a body nor a reason phrase.
+    Nothing,
     /// The body is exactly this, but for white space around it (lower case).
     Body(&'static str),
     /// Reason phrase, reject reason or body hold this (lower case).
@@ -85,12 +87,8 @@ impl Words {
     fn fit(&self, response: &ResponseHead, words: &str) -> bool {
         match self {
             Self::Any => true,
-            Self::NoBody => {
-                let length = response.headers.first("content-length").unwrap_or("0");
-                response.body.is_empty()
-                    && length == "0"
-                    && !response.headers.has("transfer-encoding")
-            }
+            Self::NoBody => has_no_body(response),
+            Self::Nothing => has_no_body(response) && response.reason.is_empty(),
             Self::Body(wanted) => {
                 response.body.trim_ascii().eq_ignore_ascii_case(wanted.as_bytes())
             }
@@ -98,6 +96,12 @@ impl Words {
             Self::HaveAll(all) => all.iter().all(|wanted| words.contains(wanted)),
         }
     }
+}
+
+fn has_no_body(response: &ResponseHead) -> bool {
+    response.body.is_empty()
+        && response.headers.first("content-length").is_none_or(|length| length == "0")
+        && !response.headers.has("transfer-encoding")
 }
 
 /// What an answer proves.

@@ -80,6 +80,6 @@ pub(super) const ANSWERS: &[Fingerprint] = answers! {
     "nginx" [401] Have("<center>nginx")
         => Proxy(AuthRequired, Certain, "nginx itself asks for credentials"),
         "nginx's own error page";
-    "nginx" [400 403] Have("<center>nginx") => Refused(Unknown), "nginx's own error page";
+    "nginx" [403] Have("<center>nginx") => Refused(Unknown), "nginx's own error page";
     "nginx" [] Have("<center>nginx") => Refused(Unknown), "";
 };

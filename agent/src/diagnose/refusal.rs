@@ -76,12 +76,14 @@ fn host_refused(case: &Case<'_>) -> Finding {
 fn closed_door(case: &Case<'_>, comparison: Comparison) -> Finding {
     let compares = !matches!(comparison, Comparison::AllowList | Comparison::Unknown);
     let mut finding = match &case.origin {
-        OriginField::Absent if comparison == Comparison::Unknown => {
-            match not_an_origin(case).filter(|found| found.cause == Cause::OriginStripped) {
-                Some(found) => found.with([case.answer()]),
-                None => forbidden(case),
+        // A browser's Origin is gone for certain; that a native client has none may not matter here.
+        OriginField::Absent if comparison == Comparison::Unknown => match not_an_origin(case) {
+            Some(found) if found.cause == Cause::OriginStripped => found.with([case.answer()]),
+            Some(found) if case.status() == Some(403) => {
+                found.with([case.answer()]).at_most(Confidence::Possible)
             }
-        }
+            _ => forbidden(case),
+        },
         OriginField::One(_) if is_foreign(case) || compares => {
             let found = origin_refused(case, comparison, Confidence::Likely);
             // Where scheme, host and port all agree, the origin is not what was refused.

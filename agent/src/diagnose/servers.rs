@@ -9,7 +9,7 @@ use super::{
         Fingerprint,
         Says::{self, Host, Origin, Refused},
         Want::{self, Absent, Has, Is},
-        Words::{Any, Body, Have, HaveAll, NoBody},
+        Words::{Any, Body, Have, HaveAll, NoBody, Nothing},
     },
     proxies,
 };
@@ -179,10 +179,11 @@ const SHAPES: &[Fingerprint] = answers! {
         ]
         => Refused(Unknown), "empty: closed before accept";
     // Phoenix compares with its configured host, not with Host (transport.ex, check_origin).
-    "phoenix" [403] NoBody, headers = &[
-            ("server", Is("cowboy")), ("cache-control", Has("max-age=0, private")),
-        ]
+    "phoenix" [403] NoBody, headers = &[("cache-control", Has("max-age=0, private"))]
         => Refused(AllowList), "empty: check_origin or connect said no";
+    // Tomcat sends no reason phrase; Spring's OriginHandshakeInterceptor sets the status and nothing else.
+    "tomcat" [403] Nothing, headers = &[("date", Has("")), ("server", Absent)]
+        => Refused(SchemeHostPort), "empty: an interceptor said no";
     // ASP.NET Core's WebSocketMiddleware knows AllowedOrigins only.
     "asp.net-core" [403] NoBody, headers = &[("server", Is("kestrel"))]
         => Refused(AllowList), "empty, from Kestrel";

@@ -134,6 +134,32 @@ fn the_page_is_foreign() {
 }
 
 #[test]
+fn there_is_no_origin() {
+    check(
+        &|| request(&[("Origin", "")]),
+        &[
+            (403, &[DATE], "", ("origin-absent", POSSIBLE), None),
+            (401, BY_WS, "Unauthorized", ("auth-required", POSSIBLE), Some("ws")),
+            (404, &[DATE], "", ("route-not-found", LIKELY), None),
+        ],
+    );
+}
+
+#[test]
+fn springs_interceptor_compares_schemes() {
+    let refused = || {
+        let mut answer = response(403, &[DATE, ("Content-Length", "0")], "");
+        answer.reason = "".into();
+        answer
+    };
+    let verdict = judge(request(&[]), refused());
+    assert_eq!(said(&verdict), ("forwarded-proto-missing", LIKELY));
+    assert_eq!(verdict.server.as_deref(), Some("tomcat"));
+    let told = judge(request(&[("X-Forwarded-Proto", "https")]), refused());
+    assert_eq!(said(&told), ("forbidden", POSSIBLE));
+}
+
+#[test]
 fn a_refused_host_is_rewritten_only_when_another_one_is_known() {
     let refused = || response(400, &[DATE], "Invalid host header");
     let inner = judge(request(&[("Host", "app:8000")]), refused());
