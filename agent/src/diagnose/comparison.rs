@@ -97,8 +97,8 @@ fn browser_mark(case: &Case<'_>) -> Evidence {
 
 /// The answer names the same host under another scheme: that is what it compares with.
 fn named_another_scheme(case: &Case<'_>, origin: &Origin) -> bool {
-    let other = if origin.scheme == "https" { "http" } else { "https" };
-    case.words.contains(&format!("{other}://{}", origin.authority))
+    let named = |scheme: &&str| case.words.contains(&format!("{scheme}://{}", origin.authority));
+    ["http", "https", "ws", "wss"].iter().filter(|other| **other != origin.scheme).any(named)
 }
 
 fn allow_list(case: &Case<'_>, origin: &Origin) -> Finding {
@@ -188,10 +188,9 @@ fn scheme_mismatch(case: &Case<'_>, origin: &Origin) -> Option<Finding> {
             .with(evidence)
         });
     }
-    if told.iter().all(|(_, scheme)| *scheme == origin.scheme) {
-        return None;
-    }
-    let wrong = told.iter().find(|(_, scheme)| *scheme != origin.scheme)?;
+    // Of a list the known servers take the first, which the proxy nearest to the client wrote.
+    let counted = if case.fingerprint.is_some() { 1 } else { told.len() };
+    let wrong = told.iter().take(counted).find(|(_, scheme)| *scheme != origin.scheme)?;
     let summary = match wrong.1.as_str() {
         "ws" | "wss" => format!("the proxy says {}, and the server expects http or https", wrong.1),
         other => format!("the page is {}, and the last hop says {other}", origin.scheme),

@@ -22,7 +22,7 @@ use crate::{
 /// At most so many servers are remembered; the one that was longest not seen goes first, and is counted.
 pub const SERVERS: NonZeroUsize = NonZeroUsize::new(256).unwrap();
 /// At most so many paths of a server are remembered, in the same way.
-pub const PATHS: NonZeroUsize = NonZeroUsize::new(256).unwrap();
+pub const PATHS: NonZeroUsize = NonZeroUsize::new(64).unwrap();
 /// At most so many pairs of an accepted origin and its path are remembered for a server, in the same way.
 pub const ACCEPTED: NonZeroUsize = NonZeroUsize::new(64).unwrap();
 /// At most so many origins are remembered as refused at a path; more are not needed, and do not count.

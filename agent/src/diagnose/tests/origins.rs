@@ -81,7 +81,8 @@ fn only_servers_that_compare_schemes_blame_the_forwarded_one() {
         (&[][..], "forwarded-proto-missing"),
         (&[("X-Forwarded-Proto", "http")], "forwarded-proto-wrong"),
         (&[("X-Forwarded-Proto", "wss")], "forwarded-proto-wrong"),
-        (&[("X-Forwarded-Proto", "https, http")], "forwarded-proto-wrong"),
+        (&[("X-Forwarded-Proto", "http, https")], "forwarded-proto-wrong"),
+        (&[("X-Forwarded-Proto", "https, http")], "origin-not-allowed"),
         (&[("X-Forwarded-Proto", "https")], "origin-not-allowed"),
         (&[("X-Forwarded-Ssl", "on")], "origin-not-allowed"),
         (&[("Forwarded", "for=1.2.3.4;proto=\"https\"")], "origin-not-allowed"),
@@ -181,6 +182,21 @@ fn an_answer_that_names_the_other_scheme_is_a_comparison_of_schemes() {
         cause(&[("X-Forwarded-Proto", "http")], response(403, &[], body)),
         "forwarded-proto-wrong"
     );
+    let body = "invalid Origin: https://app.example.test; expected wss://app.example.test";
+    assert_eq!(
+        cause(&[("X-Forwarded-Proto", "wss")], response(403, &[], body)),
+        "forwarded-proto-wrong"
+    );
+    // It may take a list as one value.
+    let body = "expected https, http://app.example.test";
+    let list = [("X-Forwarded-Proto", "https, http")];
+    assert_eq!(
+        cause(&list, response(403, &[], &format!("bad origin: {body}"))),
+        "forwarded-proto-wrong"
+    );
+    // Naming what it got is no comparison of schemes.
+    let body = "invalid Origin: https://app.example.test";
+    assert_eq!(cause(&[], response(403, &[], body)), "origin-not-allowed");
 }
 
 #[test]
