@@ -160,6 +160,12 @@ impl Pending {
             let Ok(response) = http::parse_response(self.response.bytes(), no_content) else {
                 break;
             };
+            if response.interim
+                && let Extent::Ends(end) = response.extent
+            {
+                self.response.skip(end);
+                continue;
+            }
             let answered_ns = answered_ns.unwrap_or(self.touched_ns);
             let is_handshake = matches!(asked, Asked::Handshake(_));
             if is_handshake && response.head.status != 101 && !response.body_complete {

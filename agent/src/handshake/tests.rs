@@ -241,6 +241,24 @@ fn a_client_that_closed_and_a_server_that_never_does() {
 }
 
 #[test]
+fn an_interim_response_is_no_answer() {
+    let mut bench = Bench::new();
+    bench.request(100, GET);
+    let interim = b"HTTP/1.1 100 Continue\r\n\r\n";
+    bench.response(500, interim);
+    bench.wait(100);
+    bench.response(500 + interim.len() as u32, FORBIDDEN);
+    let exchange = bench.exchange();
+    assert_eq!((status(&exchange), exchange.duration), (403, Duration::from_millis(102)));
+
+    let mut bench = Bench::new();
+    bench.request(100, GET);
+    bench.response(500, interim);
+    bench.wait(11_000);
+    assert_eq!(bench.exchange().answer, Answer::TimedOut);
+}
+
+#[test]
 fn no_answer_in_time() {
     let mut bench = Bench::new();
     bench.request(100, GET);

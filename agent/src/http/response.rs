@@ -7,48 +7,39 @@ use super::{
     request::tokens,
 };
 
-/// A final response at the start of some bytes.
+/// A response at the start of some bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Response {
     /// What it says.
     pub head: ResponseHead,
+    /// Whether it is interim (1xx other than 101): the final one follows (RFC 9110 section 15.2).
+    pub interim: bool,
     /// Whether [`ResponseHead::body`] will not grow with more bytes.
     pub body_complete: bool,
     /// Where it ends, counted from the first byte that was given.
     pub extent: Extent,
 }
 
-/// Reads the final response at the start of `bytes`; interim ones (1xx other than 101) are skipped.
-///
-/// `no_content`: the request was a `HEAD`.
+/// Reads the response at the start of `bytes`. `no_content`: the request was a `HEAD`.
 pub fn parse_response(bytes: &[u8], no_content: bool) -> Result<Response, ParseError> {
-    let mut at = 0;
-    loop {
-        let rest = bytes.get(at..).unwrap_or_default();
-        let Start::At(start) = message_start(rest) else { return Err(ParseError::Incomplete) };
-        let rest = rest.get(start..).unwrap_or_default();
-        let length = head_end(rest).ok_or(ParseError::Incomplete)?;
-        let (head, body) = rest.split_at_checked(length).ok_or(ParseError::Incomplete)?;
-        at += start + length;
-        let (mut head, framing) =
-            parse(head, head, false).or_else(|_| parse(&head::regular(head), head, true))?;
-        if head.status != 101 && (100..200).contains(&head.status) {
-            continue;
-        }
-        // RFC 9112 section 6.3, rules 1 and 2.
-        let no_content = no_content || matches!(head.status, 101 | 204 | 304);
-        let extent = if no_content {
-            Extent::Ends(at as u64)
-        } else {
-            framing.extent(at, body, Extent::Open)
-        };
-        if !no_content {
-            head.body = framing.content(body, BODY_PREFIX).into();
-        }
-        let ended = matches!(extent, Extent::Ends(end) if end <= bytes.len() as u64);
-        let body_complete = ended || head.body.len() >= BODY_PREFIX;
-        return Ok(Response { head, body_complete, extent });
+    let Start::At(start) = message_start(bytes) else { return Err(ParseError::Incomplete) };
+    let rest = bytes.get(start..).unwrap_or_default();
+    let length = head_end(rest).ok_or(ParseError::Incomplete)?;
+    let (head, body) = rest.split_at_checked(length).ok_or(ParseError::Incomplete)?;
+    let (mut head, framing) =
+        parse(head, head, false).or_else(|_| parse(&head::regular(head), head, true))?;
+    // RFC 9112 section 6.3, rules 1 and 2.
+    let no_content = no_content || matches!(head.status, 100..200 | 204 | 304);
+    let end = start + length;
+    let extent =
+        if no_content { Extent::Ends(end as u64) } else { framing.extent(end, body, Extent::Open) };
+    if !no_content {
+        head.body = framing.content(body, BODY_PREFIX).into();
     }
+    let ended = matches!(extent, Extent::Ends(end) if end <= bytes.len() as u64);
+    let interim = head.status != 101 && (100..200).contains(&head.status);
+    let body_complete = ended || head.body.len() >= BODY_PREFIX;
+    Ok(Response { head, interim, body_complete, extent })
 }
 
 fn parse(
@@ -109,15 +100,14 @@ mod tests {
     }
 
     #[test]
-    fn interim_responses_are_skipped() {
-        let text = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n";
-        assert_eq!(parse_response(text.as_bytes(), false), Err(ParseError::Incomplete));
-        let response = read(&format!("{text}HTTP/1.1 403 \r\nContent-Length: 3\r\n\r\nno!"));
-        assert_eq!(
-            (response.head.status, &*response.head.reason, &*response.head.body),
-            (403, "", &b"no!"[..])
-        );
-        assert!(response.body_complete);
+    fn interim_responses_end_with_their_head() {
+        let text = "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n";
+        let response = read(&format!("{text}HTTP/1.1 403 \r\n\r\n"));
+        assert!(response.interim);
+        assert_eq!(response.extent, Extent::Ends(text.len() as u64));
+        let response = read("HTTP/1.1 403 \r\n\r\n");
+        assert!(!response.interim);
+        assert_eq!((response.head.status, &*response.head.reason), (403, ""));
     }
 
     #[test]
