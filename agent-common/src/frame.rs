@@ -9,7 +9,7 @@ use crate::{
     payload::Payload,
     record::{HalfSummary, half_flags},
     stream::{
-        Segment,
+        Segment, Step,
         sequence::{Place, place},
     },
 };
@@ -78,7 +78,7 @@ pub struct Walk {
     pings: u32,
     close_code: u16,
     violation: u8,
-    /// Bits of [`half_flags`], and [`STARTED`], [`IN_LAST`].
+    /// Bits of [`half_flags`], and [`STARTED`], [`IN_LAST`], [`MOVED`].
     flags: u8,
     /// How many bytes `header` holds; `have <= HEADER`.
     have: u8,
@@ -89,6 +89,8 @@ pub struct Walk {
 
 /// [`Walk::flags`]: the walk began.
 const STARTED: u8 = 0x40;
+/// [`Walk::flags`]: the current segment is new and not yet behind the walk.
+const MOVED: u8 = 0x20;
 /// [`Walk::flags`]: the current frame is the last of a data message.
 const IN_LAST: u8 = 0x80;
 
@@ -139,53 +141,77 @@ impl Walk {
             pings: self.pings,
             close_code: self.close_code,
             violation: self.violation,
-            flags: self.flags & !(STARTED | IN_LAST),
+            flags: self.flags & !(STARTED | IN_LAST | MOVED),
             reserved: 0,
         }
     }
 
-    /// Takes the bytes from `offset` of a segment. Says whether there is news: the first close frame
-    /// or the first broken rule.
-    #[inline(always)]
+    /// Takes a segment as the machine's step says; whether there is news: the first close frame or
+    /// the first broken rule.
     pub fn segment<P: Payload + ?Sized>(
         &mut self,
+        step: &Step,
         segment: &Segment,
-        offset: u32,
         payload: &P,
         from_client: bool,
     ) -> bool {
-        if self.flags & STARTED == 0 {
+        let mut at = self.enter(step, segment, payload.len());
+        let mut steps = 0;
+        while steps < STEPS && at < payload.len() {
+            steps += 1;
+            at = self.step(at, payload, from_client);
+        }
+        self.leave(at, payload.len())
+    }
+
+    /// The first part of [`Self::segment`]: gives the offset where the steps begin; the payload's
+    /// length when there is nothing to step over.
+    #[inline(always)]
+    pub fn enter(&mut self, step: &Step, segment: &Segment, len: u32) -> u32 {
+        if step.begin {
+            self.begin(segment.seq.wrapping_add(step.frames));
+        } else if step.join || self.flags & STARTED == 0 {
             self.join(segment.seq);
         }
-        let len = payload.len();
-        let seq = segment.seq.wrapping_add(offset);
-        let mut at = match place(self.next, segment.received, seq, len.wrapping_sub(offset)) {
+        self.flags &= !MOVED;
+        let (offset, seq) = (step.frames, segment.seq.wrapping_add(step.frames));
+        if offset >= len {
+            return len;
+        }
+        let at = match place(self.next, segment.received, seq, len - offset) {
             Place::Next(skip) => offset + skip,
             Place::Missed(gap) => {
                 self.skip(gap);
                 offset
             }
-            Place::Ahead => return self.ahead(seq, segment.seq.wrapping_add(len)),
-            Place::Noise => return false,
+            Place::Ahead => {
+                self.ahead(seq, segment.seq.wrapping_add(len));
+                return len;
+            }
+            Place::Noise => return len,
         };
         self.last_ns = segment.now_ns;
         self.next = segment.seq.wrapping_add(len);
-        if self.violation != 0 || self.close_code != 0 {
+        if self.is_over() {
             // Nothing that counts comes behind a close frame or a broken rule.
-            return false;
+            return len;
         }
+        self.flags |= MOVED;
         let left = u64::from(len - at);
         if self.remaining >= left && self.flags & half_flags::UNSYNCHRONISED == 0 {
             self.pass(left);
-            self.join_ahead();
+            return len;
+        }
+        at
+    }
+
+    /// The last part of [`Self::segment`], where the steps came to `at`; whether there is news.
+    #[inline(always)]
+    pub fn leave(&mut self, at: u32, len: u32) -> bool {
+        if self.flags & MOVED == 0 {
             return false;
         }
-        let mut steps = 0;
-        while steps < STEPS && at < len && !self.is_over() {
-            steps += 1;
-            at = self.step(at, payload, from_client);
-        }
-        if at < len && !self.is_over() {
+        if at < len {
             self.lose();
         }
         if self.flags & half_flags::UNSYNCHRONISED != 0 {
@@ -199,10 +225,14 @@ impl Walk {
         self.violation != 0 || self.close_code != 0
     }
 
-    /// One step: over the rest of a payload, over a whole header, or over one byte of a header.
+    /// One step: over the rest of a payload, over a whole header, or over one byte of a header. Gives
+    /// the offset behind it.
     #[inline(always)]
-    fn step<P: Payload + ?Sized>(&mut self, at: u32, payload: &P, from_client: bool) -> u32 {
-        let left = payload.len() - at;
+    pub fn step<P: Payload + ?Sized>(&mut self, at: u32, payload: &P, from_client: bool) -> u32 {
+        let left = payload.len().saturating_sub(at);
+        if self.is_over() {
+            return payload.len();
+        }
         if self.remaining > 0 {
             let part = self.remaining.min(u64::from(left));
             self.pass(part);
@@ -312,7 +342,7 @@ impl Walk {
 
     /// A segment passed ahead of its turn: its range is remembered, its bytes are gone.
     #[inline(always)]
-    fn ahead(&mut self, from: u32, to: u32) -> bool {
+    fn ahead(&mut self, from: u32, to: u32) {
         if self.ahead_from == self.ahead_to {
             self.ahead_from = from;
             self.ahead_to = to;
@@ -321,7 +351,6 @@ impl Walk {
         } else if to == self.ahead_from {
             self.ahead_from = from;
         }
-        false
     }
 
     /// The bytes before a remembered range have come: the range's turn is over too.

@@ -3,9 +3,11 @@
 //! - [`record`]: what the kernel half tells user space, byte for byte.
 //! - [`stream`]: which bytes of a connection are worth telling (pure; the kernel feeds it).
 //! - [`payload`]: how the machine reads a segment.
+//! - [`counters`]: what the kernel half counts.
 //! - [`frame`]: the walk over WebSocket frame headers after a 101 (pure).
 #![cfg_attr(not(test), no_std)]
 
+pub mod counters;
 pub mod frame;
 pub mod payload;
 pub mod record;

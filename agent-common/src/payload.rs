@@ -1,6 +1,8 @@
 //! A segment's payload as the stream machine reads it: by small copies at an offset, which is all
 //! that a packet in the kernel can give.
 
+use crate::stream::scan::{self, Which};
+
 /// The largest piece that is read at once. It lives on the BPF stack (512 bytes in all).
 pub const CHUNK: usize = 128;
 
@@ -20,6 +22,23 @@ pub trait Payload {
     /// Copies `min(CHUNK, len - offset)` bytes at `offset` into `chunk` and says how many. What
     /// `chunk` holds behind them is unspecified.
     fn chunk(&self, offset: u32, chunk: &mut [u8; CHUNK]) -> u32;
+
+    /// Whether the word `websocket` stands in the first bytes from `offset`; see
+    /// [`scan::names_websocket`], which the kernel's view runs as a function of its own.
+    fn names_websocket(&self, offset: u32) -> bool {
+        scan::names_websocket(self, offset)
+    }
+
+    /// Whether the nine bytes at `offset` are `websocket`; see [`scan::is_websocket`], which the
+    /// kernel's view runs as a function of its own.
+    fn is_websocket(&self, offset: u32) -> bool {
+        scan::is_websocket(self, offset)
+    }
+
+    /// Where a head ends; see [`scan::head_end`], which the kernel's view runs as a function of its own.
+    fn head_end(&self, offset: u32, tail: u32, which: Which) -> u32 {
+        scan::head_end(self, offset, tail, which)
+    }
 }
 
 impl Payload for [u8] {

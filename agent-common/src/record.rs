@@ -49,8 +49,6 @@ pub mod flags {
     pub const TRUNCATED: u8 = 2;
     /// With [`super::Kind::Ending`]: an RST, not a FIN.
     pub const RST: u8 = 4;
-    /// sock_ops watches this connection: a [`super::Kind::Closed`] record will follow.
-    pub const WATCHED: u8 = 8;
     /// A 101 was seen and its frames are followed.
     pub const TUNNEL: u8 = 16;
     /// With [`super::Kind::Closed`]: bytes of an answer to the pending request were seen.

@@ -1,12 +1,24 @@
-//! The kernel half of wstap.
-#![cfg_attr(target_arch = "bpf", no_std, no_main)]
+//! The kernel half of wstap: thin hooks that feed the stream machine of `wstap-common`.
+//!
+//! It only looks: no packet, socket or process is changed, and every packet is allowed.
+#![cfg_attr(target_arch = "bpf", no_std, no_main, feature(asm_experimental_arch))]
 
-/// Allows every packet.
 #[cfg(target_arch = "bpf")]
-#[aya_ebpf::macros::cgroup_skb]
-pub fn ingress(_context: aya_ebpf::programs::SkBuffContext) -> i32 {
-    1
-}
+mod emit;
+#[cfg(target_arch = "bpf")]
+mod hooks;
+#[cfg(target_arch = "bpf")]
+mod identity;
+#[cfg(target_arch = "bpf")]
+mod maps;
+#[cfg(target_arch = "bpf")]
+mod packet;
+#[cfg(target_arch = "bpf")]
+mod streams;
+#[cfg(target_arch = "bpf")]
+mod walk;
+#[cfg(target_arch = "bpf")]
+mod ways;
 
 /// The kernel's helpers want a licence that is compatible with the GPL.
 #[cfg(target_arch = "bpf")]

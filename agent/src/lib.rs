@@ -11,5 +11,6 @@ pub mod event;
 pub mod handshake;
 pub mod http;
 pub mod judge;
+pub mod kernel;
 pub mod replay;
 pub mod sink;

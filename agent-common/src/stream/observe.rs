@@ -13,14 +13,24 @@ use crate::{
 
 /// What the machine asks of whoever runs it.
 pub trait Host {
-    /// Sends `len` bytes from offset `from` of the current segment to user space.
-    fn send_bytes(&mut self, half: u8, epoch: u16, from: u32, len: u32, truncated: bool);
+    /// Sends the bytes of the current segment that `step` names to user space.
+    fn send_bytes(&mut self, half: u8, epoch: u16, step: &Step);
 
     /// Sends what the walks know now.
     fn send_summary(&mut self, kind: Kind, half: u8, epoch: u16, rst: bool);
 
-    /// The walk of one half; made when `create` is set and there is none.
-    fn walk(&mut self, half: u8, create: bool) -> Option<&mut Walk>;
+    /// Walks the frames of the current segment, as `step` says; whether there is news. Makes the walk
+    /// when `step.begin` is set and there is none.
+    fn walk<P: Payload + ?Sized>(
+        &mut self,
+        half: u8,
+        step: &Step,
+        segment: &Segment,
+        payload: &P,
+    ) -> bool;
+
+    /// The walk of one half, if there is one.
+    fn walk_of(&mut self, half: u8) -> Option<&mut Walk>;
 
     /// A 101's head ended.
     fn opened(&mut self, now_ns: u64);
@@ -64,25 +74,12 @@ fn apply<H: Host, P: Payload + ?Sized>(
     segment: &Segment,
     payload: &P,
 ) {
-    if step.len > 0 {
-        host.send_bytes(half, epoch, step.from, step.len, step.truncated);
-    }
-    if step.frames > payload.len() {
-        return;
-    }
-    let mut told = false;
-    if let Some(walk) = host.walk(half, step.begin) {
-        if step.begin {
-            walk.begin(segment.seq.wrapping_add(step.frames));
-        } else if step.join {
-            walk.join(segment.seq);
-        }
-        if step.frames < payload.len() {
-            told = walk.segment(segment, step.frames, payload, half == half::REQUEST);
-        }
-    }
+    let told = step.frames <= payload.len() && host.walk(half, step, segment, payload);
     if step.opened {
         host.opened(segment.now_ns);
+    }
+    if step.len > 0 {
+        host.send_bytes(half, epoch, step);
     }
     if told && host.is_open() {
         host.send_summary(Kind::Frame, half, epoch, false);
@@ -109,14 +106,14 @@ pub fn ending<H: Host>(
     if !open && !(candidate && (!answered || half == half::RESPONSE)) {
         return;
     }
-    let next = if open { host.walk(half, false).map_or(next, |walk| walk.next()) } else { next };
+    let next = if open { host.walk_of(half).map_or(next, |walk| walk.next()) } else { next };
     // A FIN or RST elsewhere than at the next byte is old, early, or forged (RFC 5961 section 3).
     if segment.seq != segment.received
         && place(next, segment.received, segment.seq, 1) != Place::Next(0)
     {
         return;
     }
-    if open && let Some(walk) = host.walk(half, false) {
+    if open && let Some(walk) = host.walk_of(half) {
         walk.ended(rst);
     }
     host.send_summary(Kind::Ending, half, request::epoch(request), rst);

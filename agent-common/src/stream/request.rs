@@ -115,7 +115,7 @@ pub fn request<P: Payload + ?Sized>(
             if scan::is_lone_preamble(payload, skip) {
                 return Step::NONE;
             }
-            if !scan::names_websocket(payload, skip) {
+            if !payload.names_websocket(skip) {
                 if start == Start::Content {
                     half.busy_since = answers;
                     half.enter(BUSY);
@@ -159,7 +159,7 @@ fn head<P: Payload + ?Sized>(half: &mut RequestHalf, skip: u32, ahead: bool, pay
     let before = half.tail;
     half.tail = scan::push_tail(before, payload, skip);
     if half.tail != scan::CRLF_CRLF {
-        let end = scan::head_end(payload, behind, before, Which::Last);
+        let end = payload.head_end(behind, before, Which::Last);
         if end != 0 {
             step.frames = end;
             step.begin = true;

@@ -152,7 +152,7 @@ fn head<P: Payload + ?Sized>(half: &mut ResponseHalf, skip: u32, payload: &P) ->
     let len = payload.len();
     let mut at = skip;
     if phase(half.word) == INTERIM {
-        let end = scan::head_end(payload, at, half.tail, Which::First);
+        let end = payload.head_end(at, half.tail, Which::First);
         if end == 0 {
             half.tail = scan::push_tail(half.tail, payload, at);
             return ship(half, skip, len);
@@ -172,7 +172,7 @@ fn head<P: Payload + ?Sized>(half: &mut ResponseHalf, skip: u32, payload: &P) ->
         match half.status {
             101 => half.enter(SWITCHING),
             100..200 => {
-                let end = scan::head_end(payload, at, 0, Which::First);
+                let end = payload.head_end(at, 0, Which::First);
                 if end == 0 {
                     half.tail = scan::push_tail(0, payload, at);
                     half.enter(INTERIM);
@@ -187,7 +187,7 @@ fn head<P: Payload + ?Sized>(half: &mut ResponseHalf, skip: u32, payload: &P) ->
     if phase(half.word) != SWITCHING {
         return ship(half, skip, len);
     }
-    let end = scan::head_end(payload, at, half.tail, Which::First);
+    let end = payload.head_end(at, half.tail, Which::First);
     if end == 0 {
         half.tail = scan::push_tail(half.tail, payload, at);
         return ship(half, skip, len);

@@ -126,7 +126,7 @@ pub fn names_websocket<P: Payload + ?Sized>(payload: &P, offset: u32) -> bool {
                 w if w == WINDOWS[3] => 3,
                 _ => 4,
             };
-            if into < 4 && is_websocket(payload, (at + 4 * index as u32).wrapping_sub(into)) {
+            if into < 4 && payload.is_websocket((at + 4 * index as u32).wrapping_sub(into)) {
                 return true;
             }
             index += 1;
@@ -138,7 +138,7 @@ pub fn names_websocket<P: Payload + ?Sized>(payload: &P, offset: u32) -> bool {
 
 /// Whether the nine bytes at `offset` are `websocket` in any case.
 #[inline(always)]
-fn is_websocket<P: Payload + ?Sized>(payload: &P, offset: u32) -> bool {
+pub fn is_websocket<P: Payload + ?Sized>(payload: &P, offset: u32) -> bool {
     payload.read::<9>(offset).is_some_and(|[a, b, c, d, e, f, g, h, last]| {
         let first = u64::from_le_bytes([a, b, c, d, e, f, g, h]) | 0x2020_2020_2020_2020;
         first == u64::from_le_bytes(*b"websocke") && last | 0x20 == b't'
@@ -149,7 +149,7 @@ fn is_websocket<P: Payload + ?Sized>(payload: &P, offset: u32) -> bool {
 pub const HEAD_END_SCAN: u32 = 1024;
 
 /// Which of several head ends [`head_end`] gives.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Which {
     /// The first: where a response's frames begin.
     First,
@@ -164,26 +164,38 @@ pub enum Which {
 #[inline(always)]
 pub fn head_end<P: Payload + ?Sized>(payload: &P, offset: u32, tail: u32, which: Which) -> u32 {
     let mut chunk = [0_u8; CHUNK];
-    let mut tail = tail;
+    let mut window = u64::from(tail);
     let mut at = offset;
     let mut found = 0;
     let mut round = 0;
     while round < HEAD_END_SCAN / CHUNK as u32 {
         round += 1;
-        let got = payload.chunk(at, &mut chunk);
+        let end = at + payload.chunk(at, &mut chunk);
+        if end == at {
+            return found;
+        }
+        let (words, _) = chunk.as_chunks::<4>();
         let mut index = 0;
-        while index < CHUNK {
-            if index as u32 >= got {
+        while index < CHUNK / 4 {
+            let Some(bytes) = words.get(index) else { return found };
+            window = window << 32 | u64::from(u32::from_be_bytes(*bytes));
+            index += 1;
+            // How many bytes of the word lie behind the head's last byte.
+            let behind = match window {
+                w if w as u32 == CRLF_CRLF => 0,
+                w if (w >> 8) as u32 == CRLF_CRLF => 1,
+                w if (w >> 16) as u32 == CRLF_CRLF => 2,
+                w if (w >> 24) as u32 == CRLF_CRLF => 3,
+                _ => continue,
+            };
+            let here = at + 4 * index as u32 - behind;
+            // What the chunk holds behind its end is from an earlier one.
+            if here > end {
                 return found;
             }
-            let Some(byte) = chunk.get(index) else { return found };
-            tail = tail << 8 | u32::from(*byte);
-            index += 1;
-            if tail == CRLF_CRLF {
-                found = at + index as u32;
-                if which == Which::First {
-                    return found;
-                }
+            found = here;
+            if which == Which::First {
+                return found;
             }
         }
         at += CHUNK as u32;

@@ -1,0 +1,34 @@
+//! The kernel half's own counters: one slot each in a per-CPU array.
+
+/// What the kernel half counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Counter {
+    /// Records that the hooks wanted to send. Always `Seen = delivered + RingFull`.
+    Seen = 0,
+    /// Records that found the ring full.
+    RingFull = 1,
+    /// Connections whose state the kernel refused to store (socket option memory).
+    StateRefused = 2,
+    /// Heads that were longer than [`crate::stream::HEAD_CAP`].
+    Truncated = 3,
+    /// First segments that were seen on their listener and handed to the connection.
+    Adopted = 4,
+    /// Connections whose frames are or were followed.
+    Opened = 5,
+}
+
+impl Counter {
+    /// Every counter, in the order of the slots.
+    pub const ALL: &[Self] = &[
+        Self::Seen,
+        Self::RingFull,
+        Self::StateRefused,
+        Self::Truncated,
+        Self::Adopted,
+        Self::Opened,
+    ];
+}
+
+/// How many slots there are.
+pub const COUNT: usize = Counter::ALL.len();

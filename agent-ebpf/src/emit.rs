@@ -1,0 +1,164 @@
+//! Records onto the ring. Every attempt is counted, and every one that finds the ring full.
+//!
+//! What loops or needs much stack is a global function; `packet.rs` says why.
+
+use core::mem::size_of;
+
+use aya_ebpf::{
+    bindings::__sk_buff,
+    helpers::generated::{bpf_get_socket_cookie, bpf_ktime_get_ns, bpf_skb_cgroup_id},
+};
+use wstap_common::{
+    counters::Counter,
+    record::{Kind, Record, Summary, flags, half},
+};
+
+use crate::{
+    hooks::skb::full_socket,
+    maps::{RECORDS, count},
+    packet::{Packet, bounded},
+    streams::Tunnel,
+    ways,
+};
+
+/// Content sizes that are reserved; the verifier wants them constant. A segment goes into the smaller
+/// if it fits, a longer one is cut into pieces of the larger.
+const SMALL: usize = 1024;
+/// See [`SMALL`].
+const LARGE: usize = 4096;
+
+/// A segment has at most 64 KiB (GSO and GRO limits), which are 16 pieces.
+const PIECES: u32 = 17;
+
+/// Reader is not woken: the answer or the end that follows will, or its tick.
+const NO_WAKEUP: u64 = 1;
+
+/// What a record says beside what the packet itself tells. A global function takes no structures on
+/// old kernels, so it travels packed.
+pub struct Meta {
+    pub kind: Kind,
+    pub half: u8,
+    pub epoch: u16,
+    pub flags: u8,
+    pub role: u8,
+    pub way: u32,
+}
+
+const INCOMING: u64 = (ways::INCOMING as u64) << 48;
+const LISTENER: u64 = (ways::LISTENER as u64) << 48;
+
+impl Meta {
+    #[inline(always)]
+    pub fn pack(&self) -> u64 {
+        u64::from(self.epoch)
+            | (self.kind as u64) << 16
+            | u64::from(self.half) << 24
+            | u64::from(self.flags) << 32
+            | u64::from(self.role) << 40
+            | u64::from(self.way) << 48
+    }
+}
+
+/// A record with room for `N` bytes of content.
+#[repr(C)]
+pub struct Entry<const N: usize> {
+    pub record: Record,
+    pub content: [u8; N],
+}
+
+/// Sends `len` bytes of the payload from offset `from`; 0 when any of it was lost.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn ws_send_bytes(skb: *mut __sk_buff, meta: u64, from: u32, len: u32) -> u32 {
+    let mut whole = 1;
+    let mut done = 0;
+    let mut piece = 0;
+    while piece < PIECES && done < len {
+        piece += 1;
+        let left = len - done;
+        let size = if left > LARGE as u32 { LARGE as u32 } else { left };
+        whole &= ws_send_piece(skb, meta, from.wrapping_add(done), size);
+        done += size;
+    }
+    whole
+}
+
+/// Sends `len` bytes, at most [`LARGE`], of the payload from offset `from`; 0 when they were lost.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn ws_send_piece(skb: *mut __sk_buff, meta: u64, from: u32, len: u32) -> u32 {
+    let Some(packet) = Packet::parse(skb) else { return 0 };
+    if len <= SMALL as u32 {
+        send_piece::<SMALL>(&packet, meta, from, len)
+    } else {
+        send_piece::<LARGE>(&packet, meta, from, len)
+    }
+}
+
+#[inline(always)]
+fn send_piece<const N: usize>(packet: &Packet, meta: u64, from: u32, len: u32) -> u32 {
+    count(Counter::Seen);
+    let Some(mut entry) = RECORDS.reserve_untyped::<Entry<N>>(0) else {
+        count(Counter::RingFull);
+        return 0;
+    };
+    let place = entry.as_mut_ptr();
+    // SAFETY: the entry has room for a Record and N bytes; the length is at most N.
+    unsafe {
+        let record = &raw mut (*place).record;
+        fill(record, packet, meta);
+        (*record).seq = (*record).seq.wrapping_add(from);
+        let len = bounded::<N>(len);
+        // A packet that is shorter than its header says gives no content, not stale bytes.
+        let copied = packet.payload.copy(from, (&raw mut (*place).content).cast(), len);
+        (*record).len = if copied { len as u16 } else { 0 };
+    }
+    let wake = (meta >> 24) as u8 == half::RESPONSE;
+    entry.submit(if wake { 0 } else { NO_WAKEUP });
+    1
+}
+
+/// Sends what the connection's walks know; 0 when it was lost.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn ws_send_summary(skb: *mut __sk_buff, meta: u64) -> u32 {
+    let Some(packet) = Packet::parse(skb) else { return 0 };
+    let Some(sk) = full_socket(skb) else { return 0 };
+    count(Counter::Seen);
+    let Some(mut entry) = RECORDS.reserve_untyped::<Entry<{ size_of::<Summary>() }>>(0) else {
+        count(Counter::RingFull);
+        return 0;
+    };
+    let place = entry.as_mut_ptr();
+    // SAFETY: the entry has room for a Record and a Summary.
+    unsafe {
+        let record = &raw mut (*place).record;
+        fill(record, &packet, meta);
+        Tunnel::write_summary(sk, record, (&raw mut (*place).content).cast());
+    }
+    entry.submit(0);
+    1
+}
+
+/// Writes the fixed part of a record of the packet's connection; `len` is the caller's.
+///
+/// # Safety
+/// `record` must be valid for writes.
+#[inline(always)]
+unsafe fn fill(record: *mut Record, packet: &Packet, meta: u64) {
+    let skb = packet.skb;
+    // SAFETY: the caller vouches for `record`; the helpers take the hook's own context.
+    unsafe {
+        (*record).cookie = if meta & LISTENER != 0 { 0 } else { bpf_get_socket_cookie(skb.cast()) };
+        (*record).time_ns = bpf_ktime_get_ns();
+        (*record).cgroup = bpf_skb_cgroup_id(skb);
+        packet.write_identity(meta & INCOMING != 0, record);
+        (*record).seq = packet.seq.wrapping_add(u32::from(packet.syn));
+        (*record).kind = (meta >> 16) as u8;
+        (*record).role = (meta >> 40) as u8;
+        (*record).half = (meta >> 24) as u8;
+        (*record).flags = (meta >> 32) as u8 | if packet.rst { flags::RST } else { 0 };
+        (*record).len = 0;
+        (*record).epoch = meta as u16;
+    }
+}

@@ -1,0 +1,360 @@
+//! cgroup_skb, ingress and egress: every packet of every socket below the cgroup.
+//!
+//! When: ingress runs in `sk_filter`, before TCP's own checks; egress in `ip_output`, after TCP has
+//! built the segment. Both since Linux 4.10, with socket storage since 5.2.
+//! Misses: bytes that never become packets (sockets joined by a sockmap, unix sockets).
+
+use aya_ebpf::{
+    bindings::{__sk_buff, bpf_sock},
+    helpers::generated::{bpf_ktime_get_ns, bpf_sk_fullsock, bpf_tcp_sock},
+    macros::cgroup_skb,
+    programs::SkBuffContext,
+};
+use wstap_common::{
+    counters::Counter,
+    frame::Walk,
+    payload::Payload,
+    record::{Kind, flags, half, role},
+    stream::{
+        Segment, Step,
+        observe::{self, Host},
+        scan::{self, Start},
+        sequence::WINDOW,
+    },
+};
+
+use crate::{
+    emit::{Meta, ws_send_bytes, ws_send_summary},
+    maps::{LISTENED, count},
+    packet::{Packet, SkbPayload},
+    streams::{Stream, Tunnel},
+    walk::ws_walk,
+    ways,
+};
+
+/// Allows the packet, whatever was seen.
+const ALLOW: i32 = 1;
+
+const TCP_LISTEN: u32 = 10;
+
+/// Packets that come in.
+#[cgroup_skb]
+pub fn ws_skb_in(context: SkBuffContext) -> i32 {
+    let _ = observe(context.skb.skb, true);
+    ALLOW
+}
+
+/// Packets that go out.
+#[cgroup_skb]
+pub fn ws_skb_out(context: SkBuffContext) -> i32 {
+    let _ = observe(context.skb.skb, false);
+    ALLOW
+}
+
+#[inline(always)]
+fn observe(skb: *mut __sk_buff, incoming: bool) -> Option<()> {
+    let packet = Packet::parse(skb)?;
+    let has_data = packet.payload.len() > 0;
+    if !has_data && !packet.fin && !packet.rst {
+        return None;
+    }
+    let sk = full_socket(skb)?;
+    // SAFETY: `sk` is a full socket; the verifier checks the field.
+    let listener = unsafe { (*sk).state } == TCP_LISTEN;
+    // A SYN's data (TCP Fast Open, RFC 7413) begins behind the SYN itself.
+    let seq = packet.seq.wrapping_add(u32::from(packet.syn));
+    let received = if incoming && !listener { next_expected(sk)? } else { seq };
+    let mut way = if incoming { ways::INCOMING } else { 0 };
+    if listener {
+        way |= ways::LISTENER;
+    }
+    let start = packet.payload.start();
+    let stream = if listener { core::ptr::null_mut() } else { Stream::of(sk) };
+    // SAFETY: not null means that it points to a Stream that lives as long as the program runs.
+    let role = match unsafe { stream.as_ref() } {
+        Some(stream) => stream.role,
+        None if has_data && ws_begin(skb, start, way, pair(seq, received)) != 0 => {
+            if incoming {
+                role::SERVER
+            } else {
+                role::CLIENT
+            }
+        }
+        None => return None,
+    };
+    let requests = incoming == (role == role::SERVER);
+    if requests {
+        way |= ways::REQUEST;
+    }
+    if has_data {
+        // SAFETY: the helper has no preconditions.
+        let now_ns = unsafe { bpf_ktime_get_ns() };
+        if requests {
+            ws_request(skb, start, way, pair(seq, received), now_ns);
+        } else {
+            ws_response(skb, start, way, pair(seq, received), now_ns);
+        }
+    }
+    if packet.fin || packet.rst {
+        let end = seq.wrapping_add(packet.payload.len());
+        ws_ending(skb, way | if packet.rst { ways::RST } else { 0 }, pair(end, received));
+    }
+    Some(())
+}
+
+/// A segment with data of the half that requests; see `packet.rs` for why it is a global function.
+/// `way` holds bits of [`ways`], `numbers` the sequence number and RCV.NXT.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn ws_request(
+    skb: *mut __sk_buff,
+    start: u32,
+    way: u32,
+    numbers: u64,
+    now_ns: u64,
+) -> u32 {
+    let Some(mut hook) = Hook::new(skb, way) else { return 0 };
+    let segment = Segment { seq: (numbers >> 32) as u32, received: numbers as u32, now_ns };
+    let stream = hook.stream;
+    // SAFETY: `stream` points into a map value that lives as long as the program runs. This hook is
+    // the request half's only writer; of the other half aligned words are read.
+    let (request, other) = unsafe {
+        let response = &raw const (*stream).response;
+        let other = (
+            (&raw const (*response).word).read_volatile(),
+            (&raw const (*response).answers).read_volatile(),
+        );
+        (&mut (*stream).request, other)
+    };
+    observe::request_data(&mut hook, request, other, &segment, &SkbPayload::at(skb, start));
+    1
+}
+
+/// A segment with data of the half that responds; as [`ws_request`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn ws_response(
+    skb: *mut __sk_buff,
+    start: u32,
+    way: u32,
+    numbers: u64,
+    now_ns: u64,
+) -> u32 {
+    let Some(mut hook) = Hook::new(skb, way) else { return 0 };
+    let segment = Segment { seq: (numbers >> 32) as u32, received: numbers as u32, now_ns };
+    let stream = hook.stream;
+    // SAFETY: as in `ws_request`, with the halves exchanged.
+    let (response, other) =
+        unsafe { (&mut (*stream).response, (&raw const (*stream).request.word).read_volatile()) };
+    observe::response_data(&mut hook, response, other, &segment, &SkbPayload::at(skb, start));
+    1
+}
+
+/// A FIN or RST at the given sequence number; as [`ws_request`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn ws_ending(skb: *mut __sk_buff, way: u32, numbers: u64) -> u32 {
+    let Some(mut hook) = Hook::new(skb, way) else { return 0 };
+    let segment = Segment { seq: (numbers >> 32) as u32, received: numbers as u32, now_ns: 0 };
+    let stream = hook.stream;
+    // SAFETY: as in `ws_request`; aligned words are read.
+    let (words, next) = unsafe {
+        let request = &raw const (*stream).request;
+        let response = &raw const (*stream).response;
+        let words = (
+            (&raw const (*request).word).read_volatile(),
+            (&raw const (*response).word).read_volatile(),
+        );
+        (words, if way & ways::REQUEST != 0 { (*request).next } else { (*response).next })
+    };
+    let half = if way & ways::REQUEST != 0 { half::REQUEST } else { half::RESPONSE };
+    observe::ending(&mut hook, half, words, next, &segment, way & ways::RST != 0);
+    1
+}
+
+/// Two words in one, the first in the upper half: a global function takes five arguments.
+#[inline(always)]
+const fn pair(first: u32, second: u32) -> u64 {
+    (first as u64) << 32 | second as u64
+}
+
+#[inline(always)]
+pub fn full_socket(skb: *mut __sk_buff) -> Option<*mut bpf_sock> {
+    // SAFETY: the verifier checks the field.
+    let sk = unsafe { (*skb).__bindgen_anon_2.sk };
+    if sk.is_null() {
+        return None;
+    }
+    // SAFETY: not null, as checked.
+    let sk = unsafe { bpf_sk_fullsock(sk) };
+    if sk.is_null() { None } else { Some(sk) }
+}
+
+/// RCV.NXT: how far TCP has every byte.
+#[inline(always)]
+fn next_expected(sk: *mut bpf_sock) -> Option<u32> {
+    // SAFETY: `sk` is a full socket.
+    let tcp = unsafe { bpf_tcp_sock(sk) };
+    // SAFETY: not null, as checked; the verifier checks the field.
+    if tcp.is_null() { None } else { Some(unsafe { (*tcp).rcv_nxt }) }
+}
+
+/// Whether TCP has not yet received a byte on this connection.
+#[inline(always)]
+fn is_fresh(sk: *mut bpf_sock) -> bool {
+    // SAFETY: `sk` is a full socket.
+    let tcp = unsafe { bpf_tcp_sock(sk) };
+    // SAFETY: not null, as checked; the verifier checks the field.
+    !tcp.is_null() && unsafe { (*tcp).bytes_received } == 0
+}
+
+/// Makes the state of a connection that has none, when this segment may begin a request; 1 when it
+/// did. As [`ws_request`].
+// VERIFIER: a function of its own, for its stack; global as those in `packet.rs`.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn ws_begin(skb: *mut __sk_buff, start: u32, way: u32, numbers: u64) -> u32 {
+    let (incoming, listener) = (way & ways::INCOMING != 0, way & ways::LISTENER != 0);
+    let (seq, received) = ((numbers >> 32) as u32, numbers as u32);
+    let Some(sk) = full_socket(skb) else { return 0 };
+    let payload = SkbPayload::at(skb, start);
+    let behind = seq.wrapping_sub(received);
+    if scan::start(&payload, 0) == Start::Other {
+        // Bytes that overtook a connection's first ones may be the rest of its first head.
+        if !incoming || listener || behind == 0 || behind > WINDOW || !is_fresh(sk) {
+            return 0;
+        }
+    } else if behind > WINDOW || scan::is_lone_preamble(&payload, 0) {
+        // Old or forged; or nothing yet.
+        return 0;
+    }
+    let new = Stream::new(received, if incoming { role::SERVER } else { role::CLIENT });
+    let stored = if listener {
+        // Never a listener's own storage: it is shared by all its connections.
+        LISTENED.insert(ws_key(skb), new, 0).is_ok()
+    } else {
+        !new.store(sk).is_null()
+    };
+    u32::from(stored)
+}
+
+/// The key of an incoming packet's connection in the listener's table.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn ws_key(skb: *mut __sk_buff) -> u64 {
+    Packet::parse(skb).and_then(|packet| packet.identity(true)).map_or(0, |identity| identity.key())
+}
+
+/// One packet on its way through the stream machine.
+struct Hook {
+    skb: *mut __sk_buff,
+    sk: *mut bpf_sock,
+    stream: *mut Stream,
+    way: u32,
+}
+
+impl Hook {
+    #[inline(always)]
+    fn new(skb: *mut __sk_buff, way: u32) -> Option<Self> {
+        let sk = full_socket(skb)?;
+        let stream = if way & ways::LISTENER == 0 {
+            Stream::of(sk)
+        } else {
+            LISTENED.get_ptr_mut(ws_key(skb))?
+        };
+        if stream.is_null() { None } else { Some(Self { skb, sk, stream, way }) }
+    }
+
+    /// What a record says of this connection.
+    #[inline(always)]
+    fn meta(&self, kind: Kind, half: u8, epoch: u16, flags: u8) -> u64 {
+        // SAFETY: the stream lives as long as the program runs; these are single bytes.
+        let (role, lost) = unsafe {
+            ((*self.stream).role, (*self.stream).request_lost | (*self.stream).response_lost)
+        };
+        let flags = if lost == 0 { flags } else { flags | flags::LOST };
+        Meta { kind, half, epoch, flags, role, way: self.way }.pack()
+    }
+
+    #[inline(always)]
+    fn lost(&mut self, half: u8) {
+        // SAFETY: as above; each byte has one writer.
+        unsafe {
+            if half == half::REQUEST {
+                (*self.stream).request_lost = 1;
+            } else {
+                (*self.stream).response_lost = 1;
+            }
+        }
+    }
+}
+
+impl Host for Hook {
+    #[inline(always)]
+    fn send_bytes(&mut self, half: u8, epoch: u16, step: &Step) {
+        let mut flags = 0;
+        if step.truncated {
+            count(Counter::Truncated);
+            flags = flags::TRUNCATED;
+        }
+        let meta = self.meta(Kind::Bytes, half, epoch, flags);
+        if ws_send_bytes(self.skb, meta, step.from, step.len) == 0 {
+            self.lost(half);
+        }
+    }
+
+    #[inline(always)]
+    fn send_summary(&mut self, kind: Kind, half: u8, epoch: u16, rst: bool) {
+        // Whether it is an RST, the packet itself says.
+        let _ = rst;
+        let meta = self.meta(kind, half, epoch, 0);
+        if ws_send_summary(self.skb, meta) == 0 {
+            self.lost(half);
+        }
+    }
+
+    #[inline(always)]
+    fn walk<P: Payload + ?Sized>(
+        &mut self,
+        _: u8,
+        step: &Step,
+        segment: &Segment,
+        payload: &P,
+    ) -> bool {
+        if self.way & ways::LISTENER != 0 {
+            return false;
+        }
+        let mut way = self.way;
+        if step.begin {
+            way |= ways::BEGIN;
+        }
+        if step.join {
+            way |= ways::JOIN;
+        }
+        let place = pair(payload.len(), step.frames);
+        ws_walk(self.skb, way, place, pair(segment.seq, segment.received), segment.now_ns) != 0
+    }
+
+    #[inline(always)]
+    fn walk_of(&mut self, half: u8) -> Option<&mut Walk> {
+        // SAFETY: not null means that it lives as long as the program runs; this hook is the only
+        // writer of the half that it walks.
+        let tunnel = unsafe { Tunnel::of(self.sk, false).as_mut() }?;
+        Some(if half == half::REQUEST { &mut tunnel.request } else { &mut tunnel.response })
+    }
+
+    #[inline(always)]
+    fn opened(&mut self, now_ns: u64) {
+        count(Counter::Opened);
+        // SAFETY: as above; only the response half's hook writes this word.
+        if let Some(tunnel) = unsafe { Tunnel::of(self.sk, false).as_mut() } {
+            tunnel.opened_ns = now_ns;
+        }
+    }
+
+    #[inline(always)]
+    fn is_open(&mut self) -> bool {
+        // SAFETY: as above.
+        unsafe { Tunnel::of(self.sk, false).as_ref() }.is_some_and(|tunnel| tunnel.opened_ns != 0)
+    }
+}

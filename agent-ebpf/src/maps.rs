@@ -1,0 +1,46 @@
+//! Every map, with who writes it.
+
+use aya_ebpf::{
+    btf_maps::{LruHashMap, PerCpuArray, RingBuf, SkStorage},
+    macros::btf_map,
+};
+use wstap_common::counters::{COUNT, Counter};
+
+use crate::streams::{Stream, Tunnel};
+
+/// The ring to user space, 8 MiB unless the loader says otherwise. Written by all hooks.
+#[btf_map]
+pub static RECORDS: RingBuf<[u8; 0], { 8 << 20 }> = RingBuf::new();
+
+/// The state of every connection that spoke HTTP, freed with its socket. Each half is written by the
+/// hook of its direction alone.
+#[btf_map]
+pub static STREAMS: SkStorage<Stream> = SkStorage::new();
+
+/// The frame walks of every connection that was upgraded, freed with its socket. Each walk is written
+/// by the hook of its direction alone.
+#[btf_map]
+pub static TUNNELS: SkStorage<Tunnel> = SkStorage::new();
+
+/// What a request's first segment began on a listening socket, until sock_ops gives it to the
+/// connection, which happens in the same softirq. The key is [`crate::identity::Identity::key`]. An entry that is never claimed ages out.
+#[btf_map]
+pub static LISTENED: LruHashMap<u64, Stream, 4096> = LruHashMap::new();
+
+/// The counters of [`Counter`]. Written by all hooks.
+#[btf_map]
+pub static COUNTERS: PerCpuArray<u64, COUNT> = PerCpuArray::new();
+
+/// Counts one.
+#[inline(always)]
+pub fn count(counter: Counter) {
+    if let Some(slot) = COUNTERS.get_ptr_mut(counter as u32) {
+        // A softirq may run another hook between the load and the store of a plain increment, and
+        // the loss equation must hold exactly. `core` has no atomic addition for this target, the
+        // machine has one (BPF_XADD, Linux 3.18).
+        // SAFETY: the slot is an aligned u64 that lives as long as the map.
+        unsafe {
+            core::arch::asm!("lock *(u64 *)({slot} + 0) += {one}", slot = in(reg) slot, one = in(reg) 1_u64);
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! A connection's state and where it is kept: in the socket's own storage, freed with it.
+
+use core::{mem::size_of, ptr::null_mut};
+
+use aya_ebpf::{
+    bindings::{BPF_SK_STORAGE_GET_F_CREATE, bpf_sock},
+    helpers::generated::bpf_sk_storage_get,
+};
+use wstap_common::{
+    counters::Counter,
+    frame::Walk,
+    record::{Record, Summary, flags},
+    stream::{RequestHalf, ResponseHalf},
+};
+
+use crate::maps::{STREAMS, TUNNELS, count};
+
+/// The state of a connection that spoke HTTP, 48 bytes.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct Stream {
+    pub request: RequestHalf,
+    pub response: ResponseHalf,
+    /// A value of `record::role`. Written once.
+    pub role: u8,
+    /// Whether a record of the request half was lost.
+    pub request_lost: u8,
+    /// Whether a record of the response half was lost.
+    pub response_lost: u8,
+    pub reserved: u8,
+}
+
+/// The walks of a connection that was upgraded.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct Tunnel {
+    /// When the 101's head ended (CLOCK_MONOTONIC, ns); 0 before.
+    pub opened_ns: u64,
+    pub request: Walk,
+    pub response: Walk,
+}
+
+impl Stream {
+    pub fn new(request_next: u32, role: u8) -> Self {
+        Self {
+            request: RequestHalf::new(request_next),
+            response: ResponseHalf::default(),
+            role,
+            request_lost: 0,
+            response_lost: 0,
+            reserved: 0,
+        }
+    }
+
+    /// The stored state of a socket, or null.
+    #[inline(always)]
+    pub fn of(sk: *mut bpf_sock) -> *mut Self {
+        // SAFETY: `sk` is a full socket, as the caller and the verifier checked.
+        unsafe { bpf_sk_storage_get(map(&STREAMS), sk.cast(), null_mut(), 0) }.cast()
+    }
+
+    /// Stores `self` as the state of a socket; null, and counted, when the kernel refuses.
+    #[inline(always)]
+    pub fn store(mut self, sk: *mut bpf_sock) -> *mut Self {
+        let create = u64::from(BPF_SK_STORAGE_GET_F_CREATE);
+        let value = (&raw mut self).cast();
+        // SAFETY: as above; the kernel copies the value.
+        let stored = unsafe { bpf_sk_storage_get(map(&STREAMS), sk.cast(), value, create) };
+        if stored.is_null() {
+            count(Counter::StateRefused);
+        }
+        stored.cast()
+    }
+}
+
+impl Tunnel {
+    /// The stored walks of a socket, or null; made, all zero, when `create` is set.
+    #[inline(always)]
+    pub fn of(sk: *mut bpf_sock, create: bool) -> *mut Self {
+        let flags = if create { u64::from(BPF_SK_STORAGE_GET_F_CREATE) } else { 0 };
+        // SAFETY: `sk` is a full socket, as the caller and the verifier checked.
+        let stored = unsafe { bpf_sk_storage_get(map(&TUNNELS), sk.cast(), null_mut(), flags) };
+        if create && stored.is_null() {
+            count(Counter::StateRefused);
+        }
+        stored.cast()
+    }
+
+    /// Writes what a socket's walks know behind a record; all zero when there are none.
+    ///
+    /// # Safety
+    /// `record` and `summary` must be valid for writes.
+    #[inline(always)]
+    pub unsafe fn write_summary(sk: *mut bpf_sock, record: *mut Record, summary: *mut Summary) {
+        // SAFETY: the caller vouches for the places; a tunnel that is not null lives as long as the
+        // program runs.
+        unsafe {
+            (*record).len = size_of::<Summary>() as u16;
+            match Self::of(sk, false).as_ref() {
+                Some(tunnel) => {
+                    if tunnel.opened_ns != 0 {
+                        (*record).flags |= flags::TUNNEL;
+                    }
+                    (*summary).opened_ns = tunnel.opened_ns;
+                    (*summary).request = tunnel.request.summary();
+                    (*summary).response = tunnel.response.summary();
+                }
+                None => *summary = Summary::default(),
+            }
+        }
+    }
+}
+
+/// A map's address, as the helpers want it.
+#[inline(always)]
+fn map<T>(map: &'static T) -> *mut core::ffi::c_void {
+    core::ptr::from_ref(map).cast_mut().cast()
+}

@@ -1,0 +1,14 @@
+//! Bits of the `way` that the global functions take: what a packet is and what is asked for it.
+
+/// It comes in.
+pub const INCOMING: u32 = 1;
+/// Its socket is a listener.
+pub const LISTENER: u32 = 2;
+/// It travels in the direction of requests.
+pub const REQUEST: u32 = 4;
+/// A frame begins at the given offset; the walk is made when there is none.
+pub const BEGIN: u32 = 8;
+/// The walk joins here.
+pub const JOIN: u32 = 16;
+/// It is an RST.
+pub const RST: u32 = 32;

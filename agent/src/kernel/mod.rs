@@ -1,0 +1,190 @@
+//! The kernel half, loaded and attached.
+//!
+//! In: the cgroup to attach to. Out: the ring of records and the kernel's own counters. Nothing is
+//! pinned: when the process ends, in whatever way, the kernel removes programs, links and maps.
+
+mod cgroup;
+mod stats;
+
+use std::{fs::File, io, path::PathBuf};
+
+use aya::{
+    Ebpf, EbpfError, EbpfLoader, VerifierLogLevel, include_bytes_aligned,
+    maps::{MapData, MapError, PerCpuArray, RingBuf},
+    programs::{CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, Program, ProgramError, SockOps},
+};
+
+pub use cgroup::cgroup2_mount;
+pub use stats::{KernelStats, ProgramStats};
+
+/// The BPF object, as agent/build.rs compiled it.
+static OBJECT: &[u8] = include_bytes_aligned!(env!("WSTAP_EBPF_OBJECT"));
+
+/// What the kernel half is asked for.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The cgroup v2 folder to attach to; `None` takes the root of the mount.
+    pub cgroup: Option<PathBuf>,
+    /// The ring's size in bytes: a power of two, at least a page.
+    pub ring_bytes: u32,
+}
+
+/// The ring's default size. At about 1.5 KiB a handshake it holds a burst of some 5,000.
+pub const RING_BYTES: u32 = 8 << 20;
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { cgroup: None, ring_bytes: RING_BYTES }
+    }
+}
+
+/// Why the kernel half could not be loaded or attached; each says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No cgroup v2 is mounted.
+    #[error(
+        "no cgroup v2 is mounted: mount one (mount -t cgroup2 none /sys/fs/cgroup) or name it with \
+         --cgroup"
+    )]
+    NoCgroup2,
+    /// The cgroup cannot be opened.
+    #[error("cannot open the cgroup {path}: {source}: name a cgroup v2 folder with --cgroup")]
+    Cgroup {
+        /// The folder.
+        path: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The kernel refuses for want of a capability.
+    #[error(
+        "the kernel refuses to {action}: permission denied: run as root, or with the capabilities \
+         CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN"
+    )]
+    Permission {
+        /// What was tried.
+        action: &'static str,
+    },
+    /// The ring's size is not one that the kernel takes.
+    #[error("a ring of {0} bytes is not possible: give a power of two of at least 4096")]
+    RingSize(u32),
+    /// The object does not load.
+    #[error(
+        "cannot load the BPF object: {0}: wstap needs Linux 5.10 or later with CONFIG_CGROUP_BPF"
+    )]
+    Load(#[source] Box<EbpfError>),
+    /// A program does not load or attach.
+    #[error(
+        "cannot {action} {program}: {source}: wstap needs Linux 5.10 or later with CONFIG_CGROUP_BPF, \
+         and a cgroup v2 folder to attach to"
+    )]
+    Program {
+        /// Which.
+        program: &'static str,
+        /// What was tried.
+        action: &'static str,
+        /// Why.
+        source: Box<ProgramError>,
+    },
+    /// The object is not what user space expects.
+    #[error("the BPF object has no {0} of the kind this binary expects: rebuild wstap")]
+    Object(&'static str, #[source] Option<Box<MapError>>),
+}
+
+/// The names of the programs, as `bpftool prog` shows them.
+pub const PROGRAMS: [&str; 3] = ["ws_skb_in", "ws_skb_out", "ws_sock_ops"];
+
+/// The loaded and attached kernel half. Dropping it detaches everything.
+pub struct Kernel {
+    ebpf: Ebpf,
+    counters: PerCpuArray<MapData, u64>,
+}
+
+impl Kernel {
+    /// Loads the programs and attaches them to the cgroup; gives the ring of records too.
+    pub fn attach(settings: &Settings) -> Result<(Self, RingBuf<MapData>), Error> {
+        if !settings.ring_bytes.is_power_of_two() || settings.ring_bytes < 4096 {
+            return Err(Error::RingSize(settings.ring_bytes));
+        }
+        let path = match &settings.cgroup {
+            Some(path) => path.clone(),
+            None => cgroup2_mount().ok_or(Error::NoCgroup2)?,
+        };
+        let cgroup = File::open(&path)
+            .map_err(|source| Error::Cgroup { path: path.display().to_string(), source })?;
+        let mut ebpf = EbpfLoader::new()
+            // A refused program would be loaded again and again with a growing log: 33 s on 5.10.
+            .verifier_log_level(VerifierLogLevel::DISABLE)
+            .map_max_entries("RECORDS", settings.ring_bytes)
+            .load(OBJECT)
+            .map_err(load_error)?;
+        let [skb_in, skb_out, sock_ops] = PROGRAMS;
+        // A bpf_link is always "multi": other programs on the same cgroup keep running.
+        for (name, way) in
+            [(skb_in, CgroupSkbAttachType::Ingress), (skb_out, CgroupSkbAttachType::Egress)]
+        {
+            let program: &mut CgroupSkb = program(&mut ebpf, name)?;
+            program.load().map_err(program_error(name, "load"))?;
+            program
+                .attach(&cgroup, way, CgroupAttachMode::Single)
+                .map_err(program_error(name, "attach"))?;
+        }
+        let program: &mut SockOps = program(&mut ebpf, sock_ops)?;
+        program.load().map_err(program_error(sock_ops, "load"))?;
+        program
+            .attach(&cgroup, CgroupAttachMode::Single)
+            .map_err(program_error(sock_ops, "attach"))?;
+
+        let ring = ebpf.take_map("RECORDS").ok_or(Error::Object("RECORDS", None))?;
+        let ring = RingBuf::try_from(ring).map_err(map_error("RECORDS"))?;
+        let counters = ebpf.take_map("COUNTERS").ok_or(Error::Object("COUNTERS", None))?;
+        let counters = PerCpuArray::try_from(counters).map_err(map_error("COUNTERS"))?;
+        Ok((Self { ebpf, counters }, ring))
+    }
+
+    /// What the kernel half counted so far.
+    pub fn stats(&self) -> KernelStats {
+        stats::read(&self.ebpf, &self.counters)
+    }
+}
+
+fn program<'a, P>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<P, Error>
+where
+    P: TryFrom<&'a mut Program, Error = ProgramError>,
+{
+    let program = ebpf.program_mut(name).ok_or(Error::Object(name, None))?;
+    program.try_into().map_err(program_error(name, "find"))
+}
+
+fn map_error(map: &'static str) -> impl FnOnce(MapError) -> Error {
+    move |error| Error::Object(map, Some(Box::new(error)))
+}
+
+fn load_error(error: EbpfError) -> Error {
+    if is_permission(&error) {
+        Error::Permission { action: "create BPF maps" }
+    } else {
+        Error::Load(Box::new(error))
+    }
+}
+
+fn program_error(
+    program: &'static str,
+    action: &'static str,
+) -> impl FnOnce(ProgramError) -> Error {
+    move |source| {
+        if is_permission(&source) {
+            Error::Permission { action: "load and attach BPF programs" }
+        } else {
+            Error::Program { program, action, source: Box::new(source) }
+        }
+    }
+}
+
+/// Whether any error in the chain is the kernel's EPERM or EACCES.
+fn is_permission(error: &(dyn std::error::Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error| error.source()).any(|error| {
+        error
+            .downcast_ref::<io::Error>()
+            .is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
+    })
+}
