@@ -5,6 +5,7 @@
 
 pub mod assemble;
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod diagnose;
 pub mod event;
@@ -12,5 +13,7 @@ pub mod handshake;
 pub mod http;
 pub mod judge;
 pub mod kernel;
+pub mod pipeline;
 pub mod replay;
+pub mod ring;
 pub mod sink;

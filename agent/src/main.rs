@@ -3,11 +3,11 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use wstap::cli::{Cli, Pipeline};
+use wstap::{
+    cli::{Cli, Pipeline},
+    pipeline,
+};
 
 fn main() -> ExitCode {
-    Cli::parse().run(Pipeline {
-        run: |_, _, _| anyhow::bail!("this build has no kernel half"),
-        capture: |_, _| anyhow::bail!("this build has no kernel half"),
-    })
+    Cli::parse().run(Pipeline { run: pipeline::run, capture: pipeline::capture })
 }

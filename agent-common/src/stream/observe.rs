@@ -119,8 +119,26 @@ pub fn ending<H: Host>(
     host.send_summary(Kind::Ending, half, request::epoch(request), rst);
 }
 
-/// Whether the end of a connection is worth telling.
-pub const fn is_watched(request: u32, response: u32) -> bool {
+/// What the end of a connection means to whoever waits for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interest {
+    /// Nobody waits.
+    None,
+    /// A candidate has no answer, or the frames after a 101 are followed.
+    Pending,
+    /// A candidate's answer passed, but some of what told of it was lost.
+    Lost,
+}
+
+/// Whether the end of a connection is worth telling; `lost` says that a record of it was lost.
+pub const fn interest(request: u32, response: u32, lost: bool) -> Interest {
     let answered = response::epoch(response) == request::epoch(request);
-    (answered && response::is_tunnel(response)) || (RequestHalf::is_candidate(request) && !answered)
+    let candidate = RequestHalf::is_candidate(request);
+    if (answered && response::is_tunnel(response)) || (candidate && !answered) {
+        Interest::Pending
+    } else if candidate && lost {
+        Interest::Lost
+    } else {
+        Interest::None
+    }
 }

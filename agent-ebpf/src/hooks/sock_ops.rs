@@ -19,7 +19,7 @@ use aya_ebpf::{
 use wstap_common::{
     counters::Counter,
     record::{Kind, Summary, flags},
-    stream::observe::is_watched,
+    stream::observe::{Interest, interest},
 };
 
 use crate::{
@@ -78,7 +78,7 @@ fn adopt(ops: *mut bpf_sock_ops) -> Option<()> {
         return None;
     }
     count(Counter::Adopted);
-    send(ops, sk, Kind::Adopted, &stream);
+    send(ops, sk, Kind::Adopted, &stream, 0);
     Some(())
 }
 
@@ -92,16 +92,18 @@ fn closed(ops: *mut bpf_sock_ops) -> Option<()> {
     }
     // SAFETY: not null means that it lives as long as the program runs.
     let stream = unsafe { Stream::of(sk).as_ref() }?;
-    if !is_watched(stream.request.word, stream.response.word) {
-        return None;
+    let lost = stream.request_lost | stream.response_lost != 0;
+    match interest(stream.request.word, stream.response.word, lost) {
+        Interest::None => return None,
+        Interest::Pending => send(ops, sk, Kind::Closed, stream, 0),
+        Interest::Lost => send(ops, sk, Kind::Closed, stream, flags::ANSWERED),
     }
-    send(ops, sk, Kind::Closed, stream);
     Some(())
 }
 
 /// Sends a record of the context's connection.
 #[inline(always)]
-fn send(ops: *mut bpf_sock_ops, sk: *mut bpf_sock, kind: Kind, stream: &Stream) {
+fn send(ops: *mut bpf_sock_ops, sk: *mut bpf_sock, kind: Kind, stream: &Stream, flags: u8) {
     count(Counter::Seen);
     let Some(mut entry) = RECORDS.reserve_untyped::<Entry<{ size_of::<Summary>() }>>(0) else {
         count(Counter::RingFull);
@@ -124,7 +126,7 @@ fn send(ops: *mut bpf_sock_ops, sk: *mut bpf_sock, kind: Kind, stream: &Stream) 
         (*record).kind = kind as u8;
         (*record).role = stream.role;
         (*record).half = 0;
-        (*record).flags = if lost { flags::LOST } else { 0 };
+        (*record).flags = flags | if lost { flags::LOST } else { 0 };
         (*record).epoch = stream.request.word as u16;
         Tunnel::write_summary(sk, record, (&raw mut (*place).content).cast());
     }

@@ -47,7 +47,9 @@ impl Listener {
         let mut pieces = self.waiting.pop(&ends(adopted)).unwrap_or_default();
         for (record, _) in &mut pieces {
             record.cookie = adopted.cookie;
-            record.cgroup = adopted.cgroup;
+            if adopted.cgroup != 0 {
+                record.cgroup = adopted.cgroup;
+            }
         }
         pieces
     }

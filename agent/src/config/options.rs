@@ -46,6 +46,10 @@ pub struct CaptureOptions {
     /// The cgroup v2 directory to attach to [default: the mount found in /proc/mounts]
     #[arg(long, value_name = "PATH", env = "WSTAP_CGROUP")]
     pub cgroup: Option<PathBuf>,
+    /// The ring between kernel and agent in bytes, a power of two from 4096; records that find it full
+    /// are lost and counted [default: 8388608]
+    #[arg(long, value_name = "BYTES", env = "WSTAP_RING_BYTES")]
+    pub ring_bytes: Option<u32>,
 }
 
 /// What the agent needs on top of a capture.
@@ -85,6 +89,7 @@ impl CaptureOptions {
             judge: self.judge.or(weaker.judge),
             socket: self.socket.or(weaker.socket),
             cgroup: self.cgroup.or(weaker.cgroup),
+            ring_bytes: self.ring_bytes.or(weaker.ring_bytes),
         }
     }
 }

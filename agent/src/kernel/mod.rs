@@ -16,6 +16,7 @@ use aya::{
 
 pub use cgroup::cgroup2_mount;
 pub use stats::{KernelStats, ProgramStats};
+use wstap_common::counters::Counter;
 
 /// The BPF object, as agent/build.rs compiled it.
 static OBJECT: &[u8] = include_bytes_aligned!(env!("WSTAP_EBPF_OBJECT"));
@@ -139,6 +140,11 @@ impl Kernel {
         let counters = ebpf.take_map("COUNTERS").ok_or(Error::Object("COUNTERS", None))?;
         let counters = PerCpuArray::try_from(counters).map_err(map_error("COUNTERS"))?;
         Ok((Self { ebpf, counters }, ring))
+    }
+
+    /// One of the kernel half's counters, summed over the CPUs.
+    pub fn count(&self, counter: Counter) -> u64 {
+        stats::sum(&self.counters, counter)
     }
 
     /// What the kernel half counted so far.

@@ -32,10 +32,15 @@ impl KernelStats {
     }
 }
 
+/// One counter, summed over the CPUs.
+pub(super) fn sum(counters: &PerCpuArray<MapData, u64>, counter: Counter) -> u64 {
+    counters.get(&(counter as u32), 0).map_or(0, |values| values.iter().sum())
+}
+
 pub(super) fn read(ebpf: &Ebpf, counters: &PerCpuArray<MapData, u64>) -> KernelStats {
     let mut stats = KernelStats::default();
-    for (slot, sum) in (0..).zip(&mut stats.counters) {
-        *sum = counters.get(&slot, 0).map_or(0, |values| values.iter().sum());
+    for (counter, total) in Counter::ALL.iter().zip(&mut stats.counters) {
+        *total = sum(counters, *counter);
     }
     stats.programs = super::PROGRAMS
         .iter()

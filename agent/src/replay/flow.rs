@@ -9,9 +9,10 @@ use std::num::NonZeroUsize;
 use lru::LruCache;
 use wstap_common::{
     frame::Walk,
+    payload::Payload,
     record::{HalfSummary, Kind, Record, Summary, flags, half, role},
     stream::{
-        self, RequestHalf, ResponseHalf,
+        self, RequestHalf, ResponseHalf, Step,
         observe::{self, Host},
         scan,
     },
@@ -315,15 +316,15 @@ struct Driver<'a> {
 }
 
 impl Host for Driver<'_> {
-    fn send_bytes(&mut self, half: u8, epoch: u16, from: u32, len: u32, truncated: bool) {
-        let at = from as usize;
-        let Some(bytes) = self.payload.get(at..at + len as usize) else { return };
+    fn send_bytes(&mut self, half: u8, epoch: u16, step: &Step) {
+        let at = step.from as usize;
+        let Some(bytes) = self.payload.get(at..at + step.len as usize) else { return };
         let mut record = self.record;
         record.kind = Kind::Bytes as u8;
         record.half = half;
         record.epoch = epoch;
-        record.seq = record.seq.wrapping_add(from);
-        record.flags |= if truncated { flags::TRUNCATED } else { 0 };
+        record.seq = record.seq.wrapping_add(step.from);
+        record.flags |= if step.truncated { flags::TRUNCATED } else { 0 };
         self.pairing.record(&record, bytes, self.out);
     }
 
@@ -342,10 +343,21 @@ impl Host for Driver<'_> {
         self.pairing.record(&record, summary.as_bytes(), self.out);
     }
 
-    fn walk(&mut self, half: u8, create: bool) -> Option<&mut Walk> {
-        if create && self.tunnel.is_none() {
+    fn walk<P: Payload + ?Sized>(
+        &mut self,
+        half: u8,
+        step: &Step,
+        segment: &stream::Segment,
+        payload: &P,
+    ) -> bool {
+        if step.begin && self.tunnel.is_none() {
             *self.tunnel = Some(Box::default());
         }
+        let from_client = half == half::REQUEST;
+        self.walk_of(half).is_some_and(|walk| walk.segment(step, segment, payload, from_client))
+    }
+
+    fn walk_of(&mut self, half: u8) -> Option<&mut Walk> {
         self.tunnel.as_mut()?.walks.get_mut(usize::from(half))
     }
 
