@@ -17,7 +17,7 @@ pub(super) fn origin_refused(case: &Case<'_>, comparison: Comparison, sure: Conf
     let OriginField::One(origin) = &case.origin else {
         return Finding::possible(Cause::Unknown, "the origin check refused");
     };
-    let comparison = if comparison == Comparison::Unknown && named_another_scheme(case, origin) {
+    let comparison = if comparison == Comparison::Unknown && names_its_own(case, origin) {
         Comparison::SchemeHostPort
     } else {
         comparison
@@ -95,10 +95,16 @@ fn browser_mark(case: &Case<'_>) -> Evidence {
     case.header(found.unwrap_or(&"User-Agent"))
 }
 
-/// The answer names the same host under another scheme: that is what it compares with.
-fn named_another_scheme(case: &Case<'_>, origin: &Origin) -> bool {
-    let named = |scheme: &&str| case.words.contains(&format!("{scheme}://{}", origin.authority));
-    ["http", "https", "ws", "wss"].iter().filter(|other| **other != origin.scheme).any(named)
+/// Whether the answer names the origin that the server made up for itself to compare with: the page's host
+/// under another scheme, or the request's `Host` under the page's scheme.
+fn names_its_own(case: &Case<'_>, origin: &Origin) -> bool {
+    let named = |scheme: &str, host: &Authority| case.words.contains(&format!("{scheme}://{host}"));
+    let schemes = ["http", "https", "ws", "wss"];
+    schemes.iter().any(|other| *other != origin.scheme && named(other, &origin.authority))
+        || case
+            .host
+            .as_ref()
+            .is_some_and(|host| host.host != origin.authority.host && named(&origin.scheme, host))
 }
 
 fn allow_list(case: &Case<'_>, origin: &Origin) -> Finding {
@@ -271,7 +277,8 @@ fn unknown_check(case: &Case<'_>, origin: &Origin) -> Finding {
             if finding.cause == Cause::OriginNotAllowed {
                 return allow_list(case, origin).at_most(Confidence::Likely);
             }
-            finding
+            // Whether the server looks at Host at all is not known.
+            Finding { presumed: true, ..finding.at_most(Confidence::Possible) }
         }
         _ => allow_list(case, origin).at_most(Confidence::Likely),
     }

@@ -19,7 +19,8 @@ use crate::{
     http::RequestHead,
 };
 
-/// At most so many keys are remembered; the one that was longest not seen goes first, and is counted.
+/// At most so many keys are remembered; the one that was longest not seen goes first, and is counted when a
+/// leg could still have been joined by it.
 pub const KEYS: NonZeroUsize = NonZeroUsize::new(2048).unwrap();
 /// At most so many legs of one key are remembered; more are not joined. Chains of proxies are shorter.
 pub const LEGS: usize = 8;
@@ -160,7 +161,9 @@ impl Legs {
             }
         } else {
             let evicted = self.keys.push(key, vec![Leg::of(exchange)]);
-            self.forgotten += u64::from(evicted.is_some());
+            let recent =
+                |(_, legs): (u64, Vec<Leg>)| legs.iter().any(|leg| leg.answered + HOLD > self.now);
+            self.forgotten += u64::from(evicted.is_some_and(recent));
         }
     }
 

@@ -6,7 +6,7 @@ use super::{CERTAIN, LIKELY, exchange, request, response, said, switching};
 use crate::{
     diagnose::{
         Change, PopulationEvidence, diagnose,
-        legs::{HELD, HOLD, Joined, Legs},
+        legs::{HELD, HOLD, Joined, KEYS, Legs},
     },
     handshake::{Answer, Exchange, Role},
     http::{RequestHead, ResponseHead, Secret},
@@ -95,6 +95,8 @@ fn the_other_leg_can_disprove() {
     // What the server does not say stays a guess, whatever the proxy changed.
     let silent = behind(&[], &[("Host", "app")], response(403, &[], ""));
     assert_eq!(said(&silent.verdict), ("host-rewritten", LIKELY));
+    let vague = behind(&[], &[("Host", "app")], response(403, &[], "origin not allowed"));
+    assert_eq!(said(&vague.verdict), ("host-rewritten", LIKELY));
     // A list does not look at Host.
     let list = "Failed to open a WebSocket connection: invalid Origin header: x.";
     let joined = behind(&[], &[("Host", "app")], response(403, &[], list));
@@ -210,4 +212,6 @@ fn failures_wait_and_the_wait_is_bounded() {
         count += take(&mut legs, one);
     }
     assert_eq!(count, 2, "the oldest went on");
+    let evicted = (HELD + 1 - KEYS.get()) as u64;
+    assert_eq!(legs.forgotten(), 1 + evicted, "and keys that could still have been joined");
 }

@@ -1,6 +1,6 @@
 //! Origin, Host and the forwarded scheme, each with the comparison that the answering server makes.
 
-use super::{CERTAIN, LIKELY, SOUND, head, judge, request, response, said};
+use super::{CERTAIN, LIKELY, POSSIBLE, SOUND, head, judge, request, response, said};
 use crate::{
     diagnose::{Scheme, normalised_origin, scheme},
     http::ResponseHead,
@@ -187,6 +187,13 @@ fn an_answer_that_names_the_other_scheme_is_a_comparison_of_schemes() {
         cause(&[("X-Forwarded-Proto", "wss")], response(403, &[], body)),
         "forwarded-proto-wrong"
     );
+    // The origin that it expected is made of the Host that it got.
+    let inner = [("Host", "127.0.0.1:3000"), ("X-Forwarded-Proto", "https")];
+    let body = "bad origin, expected https://127.0.0.1:3000";
+    let verdict = judge(request(&inner), response(403, &[], body));
+    assert_eq!(said(&verdict), ("host-rewritten", LIKELY));
+    let verdict = judge(request(&inner), response(403, &[], "bad origin"));
+    assert_eq!(said(&verdict), ("host-rewritten", POSSIBLE));
     // It may take a list as one value.
     let body = "expected https, http://app.example.test";
     let list = [("X-Forwarded-Proto", "https, http")];
