@@ -12,7 +12,7 @@ use wstap::{
     diagnose::{Cause, Confidence},
     event::{ClosureEvent, Event, HandshakeEvent, Outcome},
     handshake::Limits,
-    judge::Judge,
+    judge::{Judge, Judged},
     replay,
 };
 
@@ -58,17 +58,16 @@ fn cases() -> Vec<PathBuf> {
 
 fn replayed(folder: &Path) -> (Vec<HandshakeEvent>, Vec<ClosureEvent>) {
     let (mut handshakes, mut closures) = (Vec::new(), Vec::new());
+    let mut tell = |judged: Judged| match judged.event {
+        Event::Handshake(event) => handshakes.push(event),
+        Event::Closure(event) => closures.push(event),
+        Event::Missed(_) => {}
+    };
     let mut judge = Judge::default();
-    let report =
-        replay::run(
-            &folder.join("capture.pcap"),
-            Limits::default(),
-            &mut |observation| match judge.event(&observation) {
-                Event::Handshake(event) => handshakes.push(event),
-                Event::Closure(event) => closures.push(event),
-                Event::Missed(_) => {}
-            },
-        );
+    let report = replay::run(&folder.join("capture.pcap"), Limits::default(), &mut |observation| {
+        judge.observe(observation, &mut tell);
+    });
+    judge.finish(&mut tell);
     assert!(report.damage.is_none(), "{}: {:?}", folder.display(), report.damage);
     (handshakes, closures)
 }
