@@ -29,10 +29,16 @@ pub trait Payload {
         scan::names_websocket(self, offset)
     }
 
-    /// Whether the nine bytes at `offset` are `websocket`; see [`scan::is_websocket`], which the
-    /// kernel's view runs as a function of its own.
+    /// Whether the word begins in the four bytes that end at `offset`; see [`scan::is_websocket`],
+    /// which the kernel's view runs as a function of its own.
     fn is_websocket(&self, offset: u32) -> bool {
         scan::is_websocket(self, offset)
+    }
+
+    /// Where a head ends that begins to end in the four bytes at `offset`; see
+    /// [`scan::head_end_near`], which the kernel's view runs as a function of its own.
+    fn head_end_near(&self, offset: u32) -> u32 {
+        scan::head_end_near(self, offset)
     }
 
     /// Where a head ends; see [`scan::head_end`], which the kernel's view runs as a function of its own.

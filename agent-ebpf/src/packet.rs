@@ -206,6 +206,11 @@ impl Payload for SkbPayload {
     }
 
     #[inline(always)]
+    fn head_end_near(&self, offset: u32) -> u32 {
+        ws_head_end_at(self.skb, self.start, offset)
+    }
+
+    #[inline(always)]
     fn head_end(&self, offset: u32, tail: u32, which: Which) -> u32 {
         ws_head_end(self.skb, self.start, offset, tail, which as u32)
     }
@@ -227,6 +232,13 @@ pub extern "C" fn ws_names_word(skb: *mut __sk_buff, start: u32, offset: u32) ->
 #[inline(never)]
 pub extern "C" fn ws_is_word(skb: *mut __sk_buff, start: u32, offset: u32) -> u32 {
     u32::from(scan::is_websocket(&SkbPayload::at(skb, start), offset))
+}
+
+/// [`scan::head_end_near`] as a global function.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn ws_head_end_at(skb: *mut __sk_buff, start: u32, offset: u32) -> u32 {
+    scan::head_end_near(&SkbPayload::at(skb, start), offset)
 }
 
 /// [`scan::head_end`] as a global function.

@@ -119,14 +119,8 @@ pub fn names_websocket<P: Payload + ?Sized>(payload: &P, offset: u32) -> bool {
         while index < CHUNK / 4 {
             let Some(bytes) = words.get(index) else { return false };
             let word = u32::from_le_bytes(*bytes) | 0x2020_2020;
-            let into = match word {
-                w if w == WINDOWS[0] => 0,
-                w if w == WINDOWS[1] => 1,
-                w if w == WINDOWS[2] => 2,
-                w if w == WINDOWS[3] => 3,
-                _ => 4,
-            };
-            if into < 4 && payload.is_websocket((at + 4 * index as u32).wrapping_sub(into)) {
+            let may = WINDOWS.contains(&word);
+            if may && payload.is_websocket(at + 4 * index as u32) {
                 return true;
             }
             index += 1;
@@ -136,13 +130,20 @@ pub fn names_websocket<P: Payload + ?Sized>(payload: &P, offset: u32) -> bool {
     false
 }
 
-/// Whether the nine bytes at `offset` are `websocket` in any case.
+/// Whether the word `websocket`, in any case, has one of its first four bytes at `offset`.
 #[inline(always)]
 pub fn is_websocket<P: Payload + ?Sized>(payload: &P, offset: u32) -> bool {
-    payload.read::<9>(offset).is_some_and(|[a, b, c, d, e, f, g, h, last]| {
-        let first = u64::from_le_bytes([a, b, c, d, e, f, g, h]) | 0x2020_2020_2020_2020;
-        first == u64::from_le_bytes(*b"websocke") && last | 0x20 == b't'
-    })
+    let mut before = 0;
+    while before < 4 {
+        if let Some([a, b, c, d, e, f, g, h, last]) = payload.read(offset.wrapping_sub(before)) {
+            let first = u64::from_le_bytes([a, b, c, d, e, f, g, h]) | 0x2020_2020_2020_2020;
+            if first == u64::from_le_bytes(*b"websocke") && last | 0x20 == b't' {
+                return true;
+            }
+        }
+        before += 1;
+    }
+    false
 }
 
 /// How many bytes [`head_end`] looks at.
@@ -163,44 +164,72 @@ pub enum Which {
 /// segments is found.
 #[inline(always)]
 pub fn head_end<P: Payload + ?Sized>(payload: &P, offset: u32, tail: u32, which: Which) -> u32 {
+    let mut found = straddling(payload, offset, tail);
+    if found != 0 && which == Which::First {
+        return found;
+    }
     let mut chunk = [0_u8; CHUNK];
-    let mut window = u64::from(tail);
     let mut at = offset;
-    let mut found = 0;
     let mut round = 0;
     while round < HEAD_END_SCAN / CHUNK as u32 {
         round += 1;
-        let end = at + payload.chunk(at, &mut chunk);
-        if end == at {
+        if payload.chunk(at, &mut chunk) == 0 {
             return found;
         }
         let (words, _) = chunk.as_chunks::<4>();
         let mut index = 0;
         while index < CHUNK / 4 {
             let Some(bytes) = words.get(index) else { return found };
-            window = window << 32 | u64::from(u32::from_be_bytes(*bytes));
+            if has_cr(u32::from_le_bytes(*bytes)) {
+                let end = payload.head_end_near(at + 4 * index as u32);
+                if end != 0 {
+                    found = end;
+                    if which == Which::First {
+                        return found;
+                    }
+                }
+            }
             index += 1;
-            // How many bytes of the word lie behind the head's last byte.
-            let behind = match window {
-                w if w as u32 == CRLF_CRLF => 0,
-                w if (w >> 8) as u32 == CRLF_CRLF => 1,
-                w if (w >> 16) as u32 == CRLF_CRLF => 2,
-                w if (w >> 24) as u32 == CRLF_CRLF => 3,
-                _ => continue,
-            };
-            let here = at + 4 * index as u32 - behind;
-            // What the chunk holds behind its end is from an earlier one.
-            if here > end {
-                return found;
-            }
-            found = here;
-            if which == Which::First {
-                return found;
-            }
         }
         at += CHUNK as u32;
     }
     found
+}
+
+/// The offset behind a CR LF CR LF that begins in the segment before; 0 for none.
+#[inline(always)]
+fn straddling<P: Payload + ?Sized>(payload: &P, offset: u32, tail: u32) -> u32 {
+    let mut tail = tail;
+    let mut ahead = 0;
+    while ahead < 3 {
+        let Some([byte]) = payload.read(offset + ahead) else { return 0 };
+        tail = tail << 8 | u32::from(byte);
+        ahead += 1;
+        if tail == CRLF_CRLF {
+            return offset + ahead;
+        }
+    }
+    0
+}
+
+/// Whether one of the four bytes is CR (the exact zero-byte test on the difference).
+#[inline(always)]
+const fn has_cr(word: u32) -> bool {
+    let differs = word ^ 0x0d0d_0d0d;
+    differs.wrapping_sub(0x0101_0101) & !differs & 0x8080_8080 != 0
+}
+
+/// The offset behind a CR LF CR LF that begins in the four bytes at `offset`; 0 for none.
+#[inline(always)]
+pub fn head_end_near<P: Payload + ?Sized>(payload: &P, offset: u32) -> u32 {
+    let mut behind = 0;
+    while behind < 4 {
+        if payload.read::<4>(offset + behind) == Some(*b"\r\n\r\n") {
+            return offset + behind + 4;
+        }
+        behind += 1;
+    }
+    0
 }
 
 /// The four bytes that end a head, as [`push_tail`] collects them.
