@@ -23,27 +23,36 @@ pub trait Payload {
     /// `chunk` holds behind them is unspecified.
     fn chunk(&self, offset: u32, chunk: &mut [u8; CHUNK]) -> u32;
 
-    /// Whether the word `websocket` stands in the first bytes from `offset`; see
-    /// [`scan::names_websocket`], which the kernel's view runs as a function of its own.
+    // The scans of `stream::scan`, which the kernel's view runs as functions of their own.
+
+    /// See [`scan::names_websocket`].
     fn names_websocket(&self, offset: u32) -> bool {
         scan::names_websocket(self, offset)
     }
 
-    /// Whether the word begins in the four bytes that end at `offset`; see [`scan::is_websocket`],
-    /// which the kernel's view runs as a function of its own.
+    /// See [`scan::chunk_names_websocket`].
+    fn chunk_names_websocket(&self, offset: u32) -> bool {
+        scan::chunk_names_websocket(self, offset)
+    }
+
+    /// See [`scan::is_websocket`].
     fn is_websocket(&self, offset: u32) -> bool {
         scan::is_websocket(self, offset)
     }
 
-    /// Where a head ends that begins to end in the four bytes at `offset`; see
-    /// [`scan::head_end_near`], which the kernel's view runs as a function of its own.
-    fn head_end_near(&self, offset: u32) -> u32 {
-        scan::head_end_near(self, offset)
-    }
-
-    /// Where a head ends; see [`scan::head_end`], which the kernel's view runs as a function of its own.
+    /// See [`scan::head_end`].
     fn head_end(&self, offset: u32, tail: u32, which: Which) -> u32 {
         scan::head_end(self, offset, tail, which)
+    }
+
+    /// See [`scan::chunk_head_end`].
+    fn chunk_head_end(&self, offset: u32, which: Which) -> u32 {
+        scan::chunk_head_end(self, offset, which)
+    }
+
+    /// See [`scan::head_end_near`].
+    fn head_end_near(&self, offset: u32) -> u32 {
+        scan::head_end_near(self, offset)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Records onto the ring. Every attempt is counted, and every one that finds the ring full.
 //!
-//! What loops or needs much stack is a global function; `packet.rs` says why.
+//! What loops or needs much stack is a global function; `scans.rs` says why.
 
 use core::mem::size_of;
 

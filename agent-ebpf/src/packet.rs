@@ -6,10 +6,13 @@ use aya_ebpf::{bindings::__sk_buff, helpers::generated::bpf_skb_load_bytes};
 use wstap_common::{
     payload::{CHUNK, Payload},
     record::Record,
-    stream::scan::{self, Which},
+    stream::scan::Which,
 };
 
-use crate::identity::{Identity, mapped};
+use crate::{
+    identity::{Identity, mapped},
+    scans,
+};
 
 /// What the hooks need of the IP and TCP headers.
 pub struct Packet {
@@ -197,62 +200,33 @@ impl Payload for SkbPayload {
 
     #[inline(always)]
     fn names_websocket(&self, offset: u32) -> bool {
-        ws_names_word(self.skb, self.start, offset) != 0
+        scans::ws_names_word(self.skb, self.start, offset) != 0
+    }
+
+    #[inline(always)]
+    fn chunk_names_websocket(&self, offset: u32) -> bool {
+        scans::ws_chunk_names(self.skb, self.start, offset) != 0
     }
 
     #[inline(always)]
     fn is_websocket(&self, offset: u32) -> bool {
-        ws_is_word(self.skb, self.start, offset) != 0
-    }
-
-    #[inline(always)]
-    fn head_end_near(&self, offset: u32) -> u32 {
-        ws_head_end_at(self.skb, self.start, offset)
+        scans::ws_is_word(self.skb, self.start, offset) != 0
     }
 
     #[inline(always)]
     fn head_end(&self, offset: u32, tail: u32, which: Which) -> u32 {
-        ws_head_end(self.skb, self.start, offset, tail, which as u32)
+        scans::ws_head_end(self.skb, self.start, offset, tail, which as u32)
     }
-}
 
-// VERIFIER: the loops are global functions, which the kernel verifies once and for any arguments. As
-// static ones they are verified again for each state of their callers, and all that follows for each
-// of their exits: 6.18 gave up at a million instructions.
+    #[inline(always)]
+    fn chunk_head_end(&self, offset: u32, which: Which) -> u32 {
+        scans::ws_chunk_end(self.skb, self.start, offset, which as u32)
+    }
 
-/// [`scan::names_websocket`] as a global function.
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub extern "C" fn ws_names_word(skb: *mut __sk_buff, start: u32, offset: u32) -> u32 {
-    u32::from(scan::names_websocket(&SkbPayload::at(skb, start), offset))
-}
-
-/// [`scan::is_websocket`] as a global function.
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub extern "C" fn ws_is_word(skb: *mut __sk_buff, start: u32, offset: u32) -> u32 {
-    u32::from(scan::is_websocket(&SkbPayload::at(skb, start), offset))
-}
-
-/// [`scan::head_end_near`] as a global function.
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub extern "C" fn ws_head_end_at(skb: *mut __sk_buff, start: u32, offset: u32) -> u32 {
-    scan::head_end_near(&SkbPayload::at(skb, start), offset)
-}
-
-/// [`scan::head_end`] as a global function.
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub extern "C" fn ws_head_end(
-    skb: *mut __sk_buff,
-    start: u32,
-    offset: u32,
-    tail: u32,
-    which: u32,
-) -> u32 {
-    let which = if which == Which::First as u32 { Which::First } else { Which::Last };
-    scan::head_end(&SkbPayload::at(skb, start), offset, tail, which)
+    #[inline(always)]
+    fn head_end_near(&self, offset: u32) -> u32 {
+        scans::ws_head_end_at(self.skb, self.start, offset)
+    }
 }
 
 /// The `N` bytes at `offset` of the packet, or `None` when they are not all there.

@@ -1,4 +1,4 @@
-//! The frame walk of one segment, as a global function (see `packet.rs` for why).
+//! The frame walk of one segment, as a global function (see `scans.rs` for why).
 
 use aya_ebpf::bindings::__sk_buff;
 use wstap_common::{
@@ -40,7 +40,7 @@ pub extern "C" fn ws_walk(
 }
 
 /// One step of [`ws_walk`] from `at`; gives the offset behind it.
-// VERIFIER: a function of its own, so that 48 steps are verified once.
+// VERIFIER: a function of its own, so that a step is verified once.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn ws_walk_step(skb: *mut __sk_buff, way: u32, start: u32, at: u32) -> u32 {

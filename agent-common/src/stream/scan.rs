@@ -87,7 +87,7 @@ pub fn ends_head<P: Payload + ?Sized>(payload: &P) -> bool {
 }
 
 /// How many bytes of a segment [`names_websocket`] looks at.
-pub const SCAN: u32 = 2048;
+pub const SCAN: u32 = 4096;
 
 /// The word's four aligned windows, lower case.
 const WINDOWS: [u32; 4] = [
@@ -106,26 +106,31 @@ const WINDOWS: [u32; 4] = [
 /// finds them.
 #[inline(always)]
 pub fn names_websocket<P: Payload + ?Sized>(payload: &P, offset: u32) -> bool {
-    let mut chunk = [0_u8; CHUNK];
     let mut at = offset;
     let mut round = 0;
-    while round < SCAN / CHUNK as u32 {
-        round += 1;
-        if payload.chunk(at, &mut chunk) == 0 {
-            return false;
-        }
-        let (words, _) = chunk.as_chunks::<4>();
-        let mut index = 0;
-        while index < CHUNK / 4 {
-            let Some(bytes) = words.get(index) else { return false };
-            let word = u32::from_le_bytes(*bytes) | 0x2020_2020;
-            let may = WINDOWS.contains(&word);
-            if may && payload.is_websocket(at + 4 * index as u32) {
-                return true;
-            }
-            index += 1;
+    while round < SCAN / CHUNK as u32 && at < payload.len() {
+        if payload.chunk_names_websocket(at) {
+            return true;
         }
         at += CHUNK as u32;
+        round += 1;
+    }
+    false
+}
+
+/// Whether the word `websocket` has one of its four-byte windows in the chunk at `offset`.
+#[inline(always)]
+pub fn chunk_names_websocket<P: Payload + ?Sized>(payload: &P, offset: u32) -> bool {
+    let mut chunk = [0_u8; CHUNK];
+    payload.chunk(offset, &mut chunk);
+    let (words, _) = chunk.as_chunks::<4>();
+    let mut at = offset;
+    for bytes in words {
+        let word = u32::from_le_bytes(*bytes) | 0x2020_2020;
+        if WINDOWS.contains(&word) && payload.is_websocket(at) {
+            return true;
+        }
+        at += 4;
     }
     false
 }
@@ -165,33 +170,41 @@ pub enum Which {
 #[inline(always)]
 pub fn head_end<P: Payload + ?Sized>(payload: &P, offset: u32, tail: u32, which: Which) -> u32 {
     let mut found = straddling(payload, offset, tail);
-    if found != 0 && which == Which::First {
-        return found;
-    }
-    let mut chunk = [0_u8; CHUNK];
     let mut at = offset;
     let mut round = 0;
-    while round < HEAD_END_SCAN / CHUNK as u32 {
-        round += 1;
-        if payload.chunk(at, &mut chunk) == 0 {
+    while round < HEAD_END_SCAN / CHUNK as u32 && at < payload.len() {
+        if found != 0 && which == Which::First {
             return found;
         }
-        let (words, _) = chunk.as_chunks::<4>();
-        let mut index = 0;
-        while index < CHUNK / 4 {
-            let Some(bytes) = words.get(index) else { return found };
-            if has_cr(u32::from_le_bytes(*bytes)) {
-                let end = payload.head_end_near(at + 4 * index as u32);
-                if end != 0 {
-                    found = end;
-                    if which == Which::First {
-                        return found;
-                    }
-                }
-            }
-            index += 1;
+        let end = payload.chunk_head_end(at, which);
+        if end != 0 {
+            found = end;
         }
         at += CHUNK as u32;
+        round += 1;
+    }
+    found
+}
+
+/// As [`head_end`], of the head ends that begin in the chunk at `offset`.
+#[inline(always)]
+pub fn chunk_head_end<P: Payload + ?Sized>(payload: &P, offset: u32, which: Which) -> u32 {
+    let mut chunk = [0_u8; CHUNK];
+    payload.chunk(offset, &mut chunk);
+    let (words, _) = chunk.as_chunks::<4>();
+    let mut found = 0;
+    let mut at = offset;
+    for bytes in words {
+        if has_cr(u32::from_le_bytes(*bytes)) {
+            let end = payload.head_end_near(at);
+            if end != 0 {
+                found = end;
+                if which == Which::First {
+                    return found;
+                }
+            }
+        }
+        at += 4;
     }
     found
 }

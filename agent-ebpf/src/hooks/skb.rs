@@ -102,7 +102,7 @@ fn observe(skb: *mut __sk_buff, incoming: bool) -> Option<()> {
     Some(())
 }
 
-/// A segment with data of the half that requests; see `packet.rs` for why it is a global function.
+/// A segment with data of the half that requests; see `scans.rs` for why it is a global function.
 /// `way` holds bits of [`ways`], `numbers` the sequence number and RCV.NXT.
 #[unsafe(no_mangle)]
 #[inline(never)]
@@ -210,7 +210,7 @@ fn is_fresh(sk: *mut bpf_sock) -> bool {
 
 /// Makes the state of a connection that has none, when this segment may begin a request; 1 when it
 /// did. As [`ws_request`].
-// VERIFIER: a function of its own, for its stack; global as those in `packet.rs`.
+// VERIFIER: a function of its own, for its stack; global as those in `scans.rs`.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn ws_begin(skb: *mut __sk_buff, start: u32, way: u32, numbers: u64) -> u32 {

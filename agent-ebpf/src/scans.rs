@@ -1,0 +1,63 @@
+//! The scans of a payload, each as a global function.
+//!
+//! VERIFIER: a global function is verified once and for any arguments. As static ones the loops are
+//! verified again for each state of their callers, and all that follows for each of their exits: 6.18
+//! gave up at a million instructions. `start` is the payload's offset in the packet.
+
+use aya_ebpf::bindings::__sk_buff;
+use wstap_common::stream::scan::{self, Which};
+
+use crate::packet::SkbPayload;
+
+/// [`scan::names_websocket`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn ws_names_word(skb: *mut __sk_buff, start: u32, offset: u32) -> u32 {
+    u32::from(scan::names_websocket(&SkbPayload::at(skb, start), offset))
+}
+
+/// [`scan::chunk_names_websocket`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn ws_chunk_names(skb: *mut __sk_buff, start: u32, offset: u32) -> u32 {
+    u32::from(scan::chunk_names_websocket(&SkbPayload::at(skb, start), offset))
+}
+
+/// [`scan::is_websocket`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn ws_is_word(skb: *mut __sk_buff, start: u32, offset: u32) -> u32 {
+    u32::from(scan::is_websocket(&SkbPayload::at(skb, start), offset))
+}
+
+/// [`scan::head_end`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn ws_head_end(
+    skb: *mut __sk_buff,
+    start: u32,
+    offset: u32,
+    tail: u32,
+    which: u32,
+) -> u32 {
+    scan::head_end(&SkbPayload::at(skb, start), offset, tail, which_of(which))
+}
+
+/// [`scan::chunk_head_end`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn ws_chunk_end(skb: *mut __sk_buff, start: u32, offset: u32, which: u32) -> u32 {
+    scan::chunk_head_end(&SkbPayload::at(skb, start), offset, which_of(which))
+}
+
+/// [`scan::head_end_near`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn ws_head_end_at(skb: *mut __sk_buff, start: u32, offset: u32) -> u32 {
+    scan::head_end_near(&SkbPayload::at(skb, start), offset)
+}
+
+#[inline(always)]
+fn which_of(which: u32) -> Which {
+    if which == Which::First as u32 { Which::First } else { Which::Last }
+}
