@@ -11,6 +11,7 @@ mod lookalikes;
 mod loss;
 mod metrics;
 mod outcomes;
+mod prometheus;
 mod safety;
 mod script;
 mod segments;

@@ -48,6 +48,7 @@ impl Group {
                 ("capsh", "libcap2-bin"),
                 ("ip", "iproute2"),
                 ("promtool", "prometheus"),
+                ("prometheus-alertmanager", "prometheus-alertmanager"),
                 ("setpriv", "util-linux"),
             ],
             Self::Bench => &[("wrk", "wrk")],
