@@ -75,7 +75,8 @@ impl Monitoring {
 
     /// The series that a query gives now; nothing while Prometheus is not ready.
     fn query(&self, query: &str) -> Option<Vec<Value>> {
-        let escaped: String = query.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let escaped =
+            query.bytes().fold(String::new(), |text, byte| text + &format!("%{byte:02X}"));
         let answer = ask(self.prometheus, &format!("/api/v1/query?query={escaped}"))?;
         (answer["status"] == "success").then(|| answer["data"]["result"].as_array().cloned())?
     }
