@@ -74,8 +74,8 @@ impl Step {
 pub struct Segment {
     /// Sequence number of its first byte.
     pub seq: u32,
-    /// How far the receiver has every byte, as far as the kernel knows (RCV.NXT, RFC 9293). For a
-    /// segment that this host sends it is `seq`: a sender passes its bytes in order.
+    /// How far every byte has passed, as far as TCP knows (RFC 9293): of what comes in, RCV.NXT; of
+    /// what goes out, SND.NXT, which is `seq` itself for new bytes.
     pub received: u32,
     /// CLOCK_MONOTONIC, nanoseconds.
     pub now_ns: u64,

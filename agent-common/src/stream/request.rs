@@ -51,6 +51,17 @@ impl RequestHalf {
         Self { next: seq, word: 0, sent: 0, tail: 0, busy_since: 0 }
     }
 
+    /// Whether no request is under way that anyone waits for: segments of the other half then tell
+    /// nothing.
+    pub const fn is_idle(word: u32) -> bool {
+        phase(word) == IDLE
+    }
+
+    /// Whether the half is behind a 101.
+    pub const fn is_tunnel(word: u32) -> bool {
+        phase(word) == TUNNEL
+    }
+
     /// Whether a candidate's head was seen and no request since, answered or not.
     pub const fn is_candidate(word: u32) -> bool {
         phase(word) == HEAD || phase(word) == EARLY
@@ -112,7 +123,7 @@ pub fn request<P: Payload + ?Sized>(
             head(half, skip, false, payload)
         }
         start => {
-            if scan::is_lone_preamble(payload, skip) {
+            if start == Start::Preamble && scan::is_lone_preamble(payload, skip) {
                 return Step::NONE;
             }
             if !payload.names_websocket(skip) {

@@ -12,7 +12,7 @@ use crate::payload::Payload;
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
 pub struct ResponseHalf {
-    /// Sequence number of the next new byte; meaningless before the first segment.
+    /// Sequence number of the next new byte; meaningless while nobody waits for an answer.
     pub next: u32,
     /// What the request half may read: the phase in bits 16 to 23, below it the epoch of the last
     /// candidate whose answer began.
@@ -27,8 +27,7 @@ pub struct ResponseHalf {
     status: u16,
     /// How many bytes of `HTTP/1.1 101` were read.
     line: u8,
-    /// Whether `next` is known.
-    known: u8,
+    reserved: u8,
 }
 
 /// In the status line of an answer. Phase 0 is a connection that never had a candidate.
@@ -60,6 +59,11 @@ pub(super) const fn is_tunnel(word: u32) -> bool {
 }
 
 impl ResponseHalf {
+    /// Whether the half is behind a 101.
+    pub const fn is_tunnel(word: u32) -> bool {
+        is_tunnel(word)
+    }
+
     fn enter(&mut self, phase: u32) {
         self.word = phase << 16 | u32::from(epoch(self.word));
     }
@@ -97,13 +101,23 @@ pub fn response<P: Payload + ?Sized>(
     payload: &P,
 ) -> Step {
     let len = payload.len();
-    if half.known == 0 {
-        half.known = 1;
-        half.next = segment.received;
-    }
     let pending = RequestHalf::is_candidate(other);
-    if is_tunnel(half.word) && !(pending && request::epoch(other) != epoch(half.word)) {
+    let begins = pending && request::epoch(other) != epoch(half.word);
+    if is_tunnel(half.word) && !begins {
         return Step { frames: 0, ..Step::NONE };
+    }
+    if request::phase(other) == request::BUSY {
+        let interim = payload.read::<10>(0).is_some_and(|line| matches!(&line, b"HTTP/1.1 1"));
+        if !interim {
+            half.answers = half.answers.wrapping_add(1);
+        }
+    }
+    if !pending {
+        return Step::NONE;
+    }
+    if begins {
+        // Segments that nobody waits for are not looked at, so `next` is only now known.
+        half.next = segment.received;
     }
     let (skip, ahead) = match place(half.next, segment.received, segment.seq, len) {
         Place::Next(skip) => (skip, false),
@@ -114,17 +128,7 @@ pub fn response<P: Payload + ?Sized>(
     if !ahead {
         half.next = segment.seq.wrapping_add(len);
     }
-    if request::phase(other) == request::BUSY {
-        let interim = payload.read::<10>(skip).is_some_and(|line| matches!(&line, b"HTTP/1.1 1"));
-        if !interim {
-            half.answers = half.answers.wrapping_add(1);
-        }
-        return Step::NONE;
-    }
-    if !pending {
-        return Step::NONE;
-    }
-    if request::epoch(other) != epoch(half.word) {
+    if begins {
         half.begin(request::epoch(other));
     } else if phase(half.word) == REST && payload.read::<7>(skip) == Some(*b"HTTP/1.") {
         // The answer to the next of several pipelined requests.

@@ -8,12 +8,14 @@ use crate::payload::{CHUNK, Payload};
 pub enum Start {
     /// Nothing that a request begins with.
     Other = 0,
-    /// A request without content (GET, HEAD, OPTIONS), an empty line before one, or a preamble.
+    /// A request without content (GET, HEAD, OPTIONS), or an empty line before one.
     Plain = 1,
     /// A request that may have content (POST, PUT, ...).
     Content = 2,
     /// Fewer bytes than a method has, all of which fit one.
     Short = 3,
+    /// What a PROXY protocol preamble begins with; the request may stand behind it.
+    Preamble = 4,
 }
 
 /// Classifies the first bytes of a segment at `offset`.
@@ -28,10 +30,9 @@ pub fn start<P: Payload + ?Sized>(payload: &P, offset: u32) -> Start {
     match &four {
         b"GET " | b"HEAD" | b"OPTI" => Start::Plain,
         b"POST" | b"PUT " | b"PATC" | b"DELE" | b"CONN" | b"TRAC" => Start::Content,
-        // An empty line before the request line (RFC 9112 section 2.2). A PROXY protocol preamble
-        // (v1 "PROXY ", v2 CR LF CR LF NUL) may have the request behind it.
-        b"PROX" | b"\r\nGE" | b"\r\n\r\n" => Start::Plain,
-        [b'\n', b'G', b'E', b'T'] => Start::Plain,
+        b"PROX" | b"\r\n\r\n" => Start::Preamble,
+        // An empty line before the request line (RFC 9112 section 2.2).
+        b"\r\nGE" | b"\nGET" => Start::Plain,
         b"\r\nPO" | b"\r\nPU" | b"\r\nPA" => Start::Content,
         _ => Start::Other,
     }

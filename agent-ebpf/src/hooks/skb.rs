@@ -16,7 +16,7 @@ use wstap_common::{
     payload::Payload,
     record::{Kind, flags, half, role},
     stream::{
-        Segment, Step,
+        RequestHalf, ResponseHalf, Segment, Step,
         observe::{self, Host},
         scan::{self, Start},
         sequence::WINDOW,
@@ -63,22 +63,20 @@ fn observe(skb: *mut __sk_buff, incoming: bool) -> Option<()> {
     let listener = unsafe { (*sk).state } == TCP_LISTEN;
     // A SYN's data (TCP Fast Open, RFC 7413) begins behind the SYN itself.
     let seq = packet.seq.wrapping_add(u32::from(packet.syn));
-    let received = if incoming && !listener { next_expected(sk)? } else { seq };
+    let received = if listener || packet.syn { seq } else { passed(sk, incoming)? };
     let mut way = if incoming { ways::INCOMING } else { 0 };
     if listener {
         way |= ways::LISTENER;
     }
     let start = packet.payload.start();
+    let numbers = pair(seq, received);
     let stream = if listener { core::ptr::null_mut() } else { Stream::of(sk) };
-    // SAFETY: not null means that it points to a Stream that lives as long as the program runs.
-    let role = match unsafe { stream.as_ref() } {
-        Some(stream) => stream.role,
-        None if has_data && ws_begin(skb, start, way, pair(seq, received)) != 0 => {
-            if incoming {
-                role::SERVER
-            } else {
-                role::CLIENT
-            }
+    // SAFETY: not null means that it points to a Stream that lives as long as the program runs; of a
+    // half that another hook writes, one aligned word is read.
+    let (role, request, response) = match unsafe { stream.as_ref() } {
+        Some(stream) => (stream.role, stream.request.word, stream.response.word),
+        None if has_data && ws_begin(skb, start, way, numbers) != 0 => {
+            (if incoming { role::SERVER } else { role::CLIENT }, 0, 0)
         }
         None => return None,
     };
@@ -86,13 +84,21 @@ fn observe(skb: *mut __sk_buff, incoming: bool) -> Option<()> {
     if requests {
         way |= ways::REQUEST;
     }
-    if has_data {
+    let open = ResponseHalf::is_tunnel(response) && RequestHalf::is_tunnel(request);
+    // The answers to ordinary requests, most of a server's segments, end here.
+    let awaited = requests || !RequestHalf::is_idle(request);
+    if has_data && awaited {
         // SAFETY: the helper has no preconditions.
         let now_ns = unsafe { bpf_ktime_get_ns() };
-        if requests {
-            ws_request(skb, start, way, pair(seq, received), now_ns);
+        if open {
+            // The machine would say the same: frames from the first byte on.
+            if ws_walk(skb, way, pair(packet.payload.len(), 0), numbers, now_ns) != 0 {
+                ws_news(skb, way);
+            }
+        } else if requests {
+            ws_request(skb, start, way, numbers, now_ns);
         } else {
-            ws_response(skb, start, way, pair(seq, received), now_ns);
+            ws_response(skb, start, way, numbers, now_ns);
         }
     }
     if packet.fin || packet.rst {
@@ -100,6 +106,18 @@ fn observe(skb: *mut __sk_buff, incoming: bool) -> Option<()> {
         ws_ending(skb, way | if packet.rst { ways::RST } else { 0 }, pair(end, received));
     }
     Some(())
+}
+
+/// Tells what is new of a walk: the first close frame or the first broken rule.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn ws_news(skb: *mut __sk_buff, way: u32) -> u32 {
+    let Some(mut hook) = Hook::new(skb, way) else { return 0 };
+    let half = if way & ways::REQUEST != 0 { half::REQUEST } else { half::RESPONSE };
+    // SAFETY: the stream lives as long as the program runs.
+    let epoch = unsafe { (*hook.stream).request.word } as u16;
+    hook.send_summary(Kind::Frame, half, epoch, false);
+    1
 }
 
 /// A segment with data of the half that requests; see `scans.rs` for why it is a global function.
@@ -190,13 +208,17 @@ pub fn full_socket(skb: *mut __sk_buff) -> Option<*mut bpf_sock> {
     if sk.is_null() { None } else { Some(sk) }
 }
 
-/// RCV.NXT: how far TCP has every byte.
+/// How far every byte has passed: RCV.NXT of what comes in, SND.NXT of what goes out (which TCP moves
+/// on after the hook, so new bytes begin there and what is sent again begins before it).
 #[inline(always)]
-fn next_expected(sk: *mut bpf_sock) -> Option<u32> {
+fn passed(sk: *mut bpf_sock, incoming: bool) -> Option<u32> {
     // SAFETY: `sk` is a full socket.
     let tcp = unsafe { bpf_tcp_sock(sk) };
-    // SAFETY: not null, as checked; the verifier checks the field.
-    if tcp.is_null() { None } else { Some(unsafe { (*tcp).rcv_nxt }) }
+    if tcp.is_null() {
+        return None;
+    }
+    // SAFETY: not null, as checked; the verifier checks the fields.
+    Some(if incoming { unsafe { (*tcp).rcv_nxt } } else { unsafe { (*tcp).snd_nxt } })
 }
 
 /// Whether TCP has not yet received a byte on this connection.
