@@ -8,6 +8,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod diagnose;
+pub mod enrich;
 pub mod event;
 pub mod handshake;
 pub mod http;

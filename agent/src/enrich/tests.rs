@@ -1,0 +1,310 @@
+use std::{
+    fs,
+    net::{SocketAddr, TcpListener, TcpStream},
+    os::{fd::OwnedFd, unix::fs::MetadataExt as _},
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    sync::{Mutex, MutexGuard, PoisonError, atomic::Ordering::Relaxed},
+    time::{Duration, Instant},
+};
+
+use super::{LAST_EVENTS, MISS, Owners, RECHECK, holder};
+use crate::{
+    event::{Event, Process, sample},
+    handshake::{Connection, Role},
+    judge::Judged,
+};
+
+/// A process that has the listener as its standard input; ended with the value.
+struct Server(Child);
+
+impl Server {
+    fn start(listener: &TcpListener) -> Self {
+        let input = OwnedFd::from(listener.try_clone().unwrap());
+        Self(Command::new("sleep").arg("600").stdin(Stdio::from(input)).spawn().unwrap())
+    }
+
+    fn process(&self) -> Process {
+        Process { pid: self.0.id(), name: "sleep".into() }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+/// One test at a time: between fork and exec a new process holds the listeners of all threads.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn listen(address: &str) -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind(address).unwrap();
+    let local = listener.local_addr().unwrap();
+    (listener, local)
+}
+
+fn connection(role: Role, local: SocketAddr, peer: SocketAddr) -> Connection {
+    Connection { cookie: 7, role, local, peer, cgroup: 0 }
+}
+
+fn server(local: SocketAddr) -> Connection {
+    connection(Role::Server, local, "192.0.2.1:40000".parse().unwrap())
+}
+
+fn owners() -> Owners {
+    Owners::new("/nowhere")
+}
+
+fn myself() -> Process {
+    let stat = procfs::process::Process::myself().unwrap().stat().unwrap();
+    Process { pid: std::process::id(), name: stat.comm }
+}
+
+fn is_root() -> bool {
+    let root = procfs::process::Process::myself().unwrap().uid().unwrap() == 0;
+    if !root {
+        eprintln!("skipped: needs root");
+    }
+    root
+}
+
+#[test]
+fn an_event_names_the_process_that_listens_and_the_proxy_in_front() {
+    let _alone = alone();
+    let (_backend, backend) = listen("127.0.0.1:0");
+    let (proxy, front) = listen("[::1]:0");
+    let process = Server::start(&proxy);
+    drop(proxy);
+    let mut judged = Judged {
+        event: Event::Handshake(sample::refused()),
+        connection: server(backend),
+        proxy: Some(server(front)),
+    };
+    owners().name(&mut judged);
+    let Event::Handshake(event) = judged.event else { panic!("{judged:?}") };
+    assert_eq!(event.process, Some(myself()));
+    assert_eq!(event.proxy, Some(process.process()));
+
+    let mut judged =
+        Judged { event: Event::Closure(sample::closure()), connection: server(front), proxy: None };
+    owners().name(&mut judged);
+    let Event::Closure(event) = judged.event else { panic!("{judged:?}") };
+    assert_eq!(event.process, Some(process.process()));
+}
+
+#[test]
+fn a_listener_on_all_addresses_is_found_for_each_unless_one_is_nearer() {
+    let _alone = alone();
+    let (any, local) = listen("0.0.0.0:0");
+    let (dual, dual_local) = listen("[::]:0");
+    let (on_any, on_dual) = (Server::start(&any), Server::start(&dual));
+    drop((any, dual));
+    let now = Instant::now();
+    let mut owners = owners();
+    for (address, port, want) in [
+        ("127.0.0.1", local, &on_any),
+        ("192.0.2.7", local, &on_any),
+        ("127.0.0.1", dual_local, &on_dual),
+        ("::1", dual_local, &on_dual),
+        ("::ffff:127.0.0.1", dual_local, &on_dual),
+    ] {
+        let local = SocketAddr::new(address.parse().unwrap(), port.port());
+        assert_eq!(owners.process(&server(local), now), Some(want.process()), "{local}");
+    }
+    // A listener for IPv4 does not take IPv6.
+    let local = SocketAddr::new("::1".parse().unwrap(), local.port());
+    assert_eq!(owners.process(&server(local), now), None);
+}
+
+#[test]
+fn of_several_that_share_a_listener_a_worker_is_named_and_not_its_parent() {
+    let _alone = alone();
+    let (listener, local) = listen("127.0.0.1:0");
+    let workers = [Server::start(&listener), Server::start(&listener)];
+    let first = workers.iter().map(|worker| worker.0.id()).min();
+    let named = owners().process(&server(local), Instant::now());
+    assert_eq!(named.map(|process| process.pid), first);
+}
+
+#[test]
+fn a_client_is_named_while_its_connection_is_open_and_again_when_that_has_ended() {
+    let _alone = alone();
+    let (listener, local) = listen("127.0.0.1:0");
+    let stream = TcpStream::connect(local).unwrap();
+    let client = connection(Role::Client, stream.local_addr().unwrap(), local);
+    let (mut owners, now) = (owners(), Instant::now());
+    assert_eq!(owners.process(&client, now), Some(myself()));
+    drop((stream, listener));
+    assert_eq!(owners.process(&client, now + Duration::from_secs(3600)), Some(myself()));
+    let other = Connection { cookie: 8, ..client };
+    assert_eq!(owners.process(&other, now), None);
+}
+
+#[test]
+fn a_storm_is_served_from_memory() {
+    let _alone = alone();
+    let (_listener, local) = listen("127.0.0.1:0");
+    let (vacant, nobody) = listen("127.0.0.1:0");
+    drop(vacant);
+    let (mut owners, now) = (owners(), Instant::now());
+    for _ in 0..10_000 {
+        assert_eq!(owners.process(&server(local), now), Some(myself()));
+        assert_eq!(owners.process(&server(nobody), now), None);
+    }
+    assert_eq!(owners.counters().searches.load(Relaxed), 2);
+    assert_eq!(owners.counters().not_found.load(Relaxed), 1);
+    // What is still true is not searched again; what was missed is, after a while.
+    let later = now + RECHECK.max(MISS);
+    assert_eq!(owners.process(&server(local), later), Some(myself()));
+    assert_eq!(owners.counters().searches.load(Relaxed), 2);
+    assert_eq!(owners.process(&server(nobody), later), None);
+    assert_eq!(owners.counters().searches.load(Relaxed), 3);
+}
+
+#[test]
+fn searches_beyond_their_share_of_the_time_are_left_out_and_counted() {
+    let _alone = alone();
+    let (_listener, local) = listen("127.0.0.1:0");
+    let (mut owners, now) = (owners(), Instant::now());
+    owners.budget.spend(now, Duration::from_secs(60));
+    assert_eq!(owners.process(&server(local), now), None);
+    assert_eq!(owners.counters().over_budget.load(Relaxed), 1);
+    assert_eq!(owners.process(&server(local), now + Duration::from_secs(600)), Some(myself()));
+}
+
+#[test]
+fn a_server_that_ended_is_named_for_its_last_events_and_then_its_successor() {
+    let _alone = alone();
+    let (listener, local) = listen("127.0.0.1:0");
+    let old = Server::start(&listener);
+    let was = old.process();
+    drop(listener);
+    let (mut owners, now) = (owners(), Instant::now());
+    assert_eq!(owners.process(&server(local), now), Some(was.clone()));
+    drop(old);
+    assert_eq!(owners.process(&server(local), now + RECHECK), Some(was));
+    assert_eq!(owners.process(&server(local), now + LAST_EVENTS), None);
+
+    let new = Server::start(&TcpListener::bind(local).unwrap());
+    assert_eq!(owners.process(&server(local), now + LAST_EVENTS + MISS), Some(new.process()));
+}
+
+#[test]
+fn a_later_process_with_the_same_pid_or_another_socket_is_not_taken_for_the_owner() {
+    let _alone = alone();
+    let (listener, local) = listen("127.0.0.1:0");
+    let process = Server::start(&listener);
+    drop(listener);
+    let pid = i32::try_from(process.0.id()).unwrap();
+    let found = holder::find(&[pid], &server(local)).holder.unwrap();
+    assert!(found.holds());
+    assert!(!found.as_if_started_later().holds());
+    assert!(!found.as_if_socket_was("socket:[1]").holds());
+}
+
+/// In a network namespace of its own: runs `inside` on a thread that is in it.
+fn in_new_namespace<T: Send>(inside: impl FnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| {
+        scope
+            .spawn(|| {
+                // SAFETY: takes no pointer; moves this thread only.
+                assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWNET) }, 0);
+                let up = Command::new("ip").args(["link", "set", "lo", "up"]).status().unwrap();
+                assert!(up.success());
+                inside()
+            })
+            .join()
+            .unwrap()
+    })
+}
+
+#[test]
+fn listeners_with_one_address_in_several_namespaces_are_told_apart_by_the_connection() {
+    let _alone = alone();
+    if !is_root() {
+        return;
+    }
+    let (_here, local) = listen("127.0.0.1:0");
+    let (process, connected, _open) = in_new_namespace(|| {
+        let listener = TcpListener::bind(local).unwrap();
+        let stream = TcpStream::connect(local).unwrap();
+        let peer = stream.local_addr().unwrap();
+        (Server::start(&listener), connection(Role::Server, local, peer), stream)
+    });
+    let (mut owners, now) = (owners(), Instant::now());
+    assert_eq!(owners.process(&connected, now), Some(process.process()));
+    // Nothing tells: nobody is named rather than the wrong one.
+    assert_eq!(owners.process(&server(local), now), None);
+    assert_eq!(owners.process(&connected, now), Some(process.process()));
+}
+
+#[test]
+fn an_address_tells_the_namespace() {
+    let _alone = alone();
+    if !is_root() {
+        return;
+    }
+    let (_here, local) = listen("0.0.0.0:0");
+    for (address, length) in [("192.0.2.99", 24), ("2001:db8::99", 64)] {
+        let process = in_new_namespace(|| {
+            let network = format!("{address}/{length}");
+            let added = Command::new("ip").args(["addr", "add", &network, "dev", "lo"]).status();
+            assert!(added.unwrap().success());
+            Server::start(&TcpListener::bind(("::", local.port())).unwrap())
+        });
+        let local = SocketAddr::new(address.parse().unwrap(), local.port());
+        assert_eq!(owners().process(&server(local), Instant::now()), Some(process.process()));
+    }
+}
+
+/// A cgroup of its own; removed with the value.
+struct Cgroup(PathBuf);
+
+impl Cgroup {
+    fn new(name: &str) -> (PathBuf, Self) {
+        let mounts = procfs::process::Process::myself().unwrap().mountinfo().unwrap();
+        let root = mounts.into_iter().find(|mount| mount.fs_type == "cgroup2").unwrap().mount_point;
+        let folder = root.join(format!("wstap-test-{}-{name}", std::process::id()));
+        fs::create_dir(&folder).unwrap();
+        (root, Self(folder))
+    }
+
+    fn id(&self) -> u64 {
+        fs::metadata(&self.0).unwrap().ino()
+    }
+
+    fn take(&self, server: &Server) {
+        fs::write(self.0.join("cgroup.procs"), server.0.id().to_string()).unwrap();
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        fs::remove_dir(&self.0).unwrap();
+    }
+}
+
+#[test]
+fn the_cgroup_tells_the_namespace_too() {
+    let _alone = alone();
+    if !is_root() {
+        return;
+    }
+    let (root, cgroup) = Cgroup::new("namespace");
+    let (_here, local) = listen("127.0.0.1:0");
+    let process = in_new_namespace(|| Server::start(&TcpListener::bind(local).unwrap()));
+    cgroup.take(&process);
+    let mut owners = Owners::new(root.clone());
+    let inside = Connection { cgroup: cgroup.id(), ..server(local) };
+    assert_eq!(owners.process(&inside, Instant::now()), Some(process.process()));
+    // A listener that a process outside holds is found all the same.
+    let (_passed_on, local) = listen("127.0.0.1:0");
+    let inside = Connection { cgroup: cgroup.id(), ..server(local) };
+    assert_eq!(owners.process(&inside, Instant::now()), Some(myself()));
+    drop(process);
+}
