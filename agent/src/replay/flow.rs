@@ -13,7 +13,7 @@ use wstap_common::{
     record::{HalfSummary, Kind, Record, Summary, flags, half, role},
     stream::{
         self, RequestHalf, ResponseHalf, Step,
-        observe::{self, Host},
+        observe::{self, Host, Interest},
         scan,
     },
 };
@@ -125,8 +125,10 @@ impl<'a> Flows<'a> {
         while let Some((_, flow)) = self.table.peek_lru()
             && flow.last_ns.saturating_add(IDLE_NS) < now_ns
         {
-            self.table.pop_lru();
-            self.idle += 1;
+            self.idle += u64::from(!flow.ended);
+            if let Some((_, flow)) = self.table.pop_lru() {
+                self.close(flow);
+            }
         }
     }
 
@@ -140,12 +142,13 @@ impl<'a> Flows<'a> {
         let is_new = match self.table.get(&ends) {
             None => true,
             // The same ends again: a new connection, not a SYN that was sent twice.
-            Some(flow) => segment.syn && segment.ack.is_none() && flow.syn != Some(segment.seq),
+            Some(flow) => segment.syn && segment.ack.is_none() && !flow.began_with(segment.seq),
         };
         if is_new {
             let Some(flow) = self.begin(segment, from_lower) else { return };
-            if let Some((other, _)) = self.table.push(ends, flow) {
-                self.evicted += u64::from(other != ends);
+            if let Some((other, old)) = self.table.push(ends, flow) {
+                self.evicted += u64::from(other != ends && !old.ended);
+                self.close(old);
             }
         }
         if let Some(flow) = self.table.peek_mut(&ends) {
@@ -193,14 +196,21 @@ impl<'a> Flows<'a> {
         })
     }
 
+    /// Nothing more will come of a connection: if an end of it has stopped sending, it has ended.
+    fn close(&mut self, mut flow: Flow) {
+        let lost = flow.has_gap();
+        let interest = observe::interest(flow.request.word, flow.response.word, lost);
+        if flow.ended && interest != Interest::None {
+            let last_ns = flow.last_ns;
+            let (mut driver, ..) = flow.driver(&[], 0, last_ns, &mut self.pairing, self.out);
+            driver.send_summary(Kind::Closed, half::REQUEST, driver.epoch, false);
+        }
+    }
+
     /// The capture is over: settles what is pending and closes what has begun to end.
     pub(super) fn finish(mut self, now_ns: u64, mut report: Report) -> Report {
-        while let Some((_, mut flow)) = self.table.pop_lru() {
-            if flow.ended && flow.tunnel.as_ref().is_some_and(|tunnel| tunnel.opened_ns != 0) {
-                let last_ns = flow.last_ns;
-                let (mut driver, ..) = flow.driver(&[], 0, last_ns, &mut self.pairing, self.out);
-                driver.send_summary(Kind::Closed, half::REQUEST, driver.epoch, false);
-            }
+        while let Some((_, flow)) = self.table.pop_lru() {
+            self.close(flow);
         }
         self.pairing.finish(now_ns, self.out);
         report.evicted_connections = self.evicted;
@@ -211,6 +221,17 @@ impl<'a> Flows<'a> {
 }
 
 impl Flow {
+    /// Whether the capture lacks bytes of it.
+    fn has_gap(&self) -> bool {
+        self.seen.iter().any(|seen| seen.gap.is_some())
+    }
+
+    /// Whether a SYN with this sequence number is the one that this connection began with, sent again.
+    fn began_with(&self, seq: u32) -> bool {
+        let [request, _] = &self.seen;
+        self.syn == Some(seq) && !self.ended && request.end == Some(seq.wrapping_add(1))
+    }
+
     fn segment(
         &mut self,
         segment: &Segment<'_>,
@@ -228,6 +249,11 @@ impl Flow {
                 *acknowledged = Some(ack);
             }
         }
+        if segment.syn
+            && let Some(seen) = self.seen.get_mut(of)
+        {
+            seen.end.get_or_insert(segment.seq.wrapping_add(1));
+        }
         if segment.payload.is_empty() && !segment.fin && !segment.rst {
             return;
         }
@@ -237,7 +263,9 @@ impl Flow {
         let acknowledged = self.acknowledged.get(of).copied().flatten();
         let (mut received, mut end_received) =
             (acknowledged.unwrap_or(seq), acknowledged.unwrap_or(end));
+        let mut in_place = false;
         if let Some(seen) = self.seen.get_mut(of) {
+            in_place = seen.end.is_none_or(|end| end == seq);
             if seen.cut && seen.end == Some(seq) {
                 // What was cut off is not still on its way.
                 (received, end_received) = (seq, end);
@@ -281,7 +309,8 @@ impl Flow {
                 );
             }
         }
-        self.ended |= segment.fin || segment.rst;
+        // A FIN or RST elsewhere in the sequence space is forged, or stands behind bytes that are missing.
+        self.ended |= (segment.fin || segment.rst) && (in_place || end_received == end);
     }
 
     /// What the stream machine talks to while it takes one segment, and the two halves.
@@ -296,7 +325,7 @@ impl Flow {
         let mut record = self.record;
         record.seq = seq;
         record.time_ns = now_ns;
-        if self.seen.iter().any(|seen| seen.gap.is_some()) {
+        if self.has_gap() {
             record.flags |= flags::LOST;
         }
         let epoch = self.request.word as u16;

@@ -220,7 +220,7 @@ fn pcapng_with_its_own_clock() {
 
 #[test]
 fn damage_loses_nothing_that_came_before() {
-    let whole = pcap(&conversation(FORBIDDEN, &conversation(b"", &[])));
+    let whole = pcap(&conversation(FORBIDDEN, &[client("A", CLIENT, SERVER, b"")]));
     let said = replay(&whole[..whole.len() - 3]);
     assert_eq!(said.exchanges.len(), 1);
     let Some(error @ Error::Damaged { .. }) = &said.report.damage else {
@@ -317,18 +317,21 @@ fn a_tunnel_to_its_end() {
     let opening = said.exchanges[0].opening.clone().expect("a 101");
     assert_eq!(opening.close.map(|close| (close.code, close.sender)), Some((1000, End::Peer)));
 
-    // The same ends again: another connection.
-    let twice = [conversation(SWITCHING, &behind), conversation(SWITCHING, &behind)].concat();
-    let shifted: Vec<_> = twice
-        .into_iter()
-        .enumerate()
-        .map(|(i, packet)| {
-            let shift = if i < 10 { 0 } else { 77_777 };
-            Packet { seq: packet.seq + shift, ack: packet.ack + shift, ..packet }
-        })
-        .collect();
-    let said = replay(&pcap(&shifted));
-    assert_eq!((said.exchanges.len(), said.closures.len()), (2, 2));
+    // The same ends again are another connection, also with the same sequence numbers (recordings in a row).
+    for shift in [0, 77_777] {
+        let again = conversation(SWITCHING, &behind).into_iter().map(|packet| Packet {
+            seq: packet.seq + shift,
+            ack: packet.ack + shift,
+            ..packet
+        });
+        let twice: Vec<_> = conversation(SWITCHING, &behind).into_iter().chain(again).collect();
+        let said = replay(&pcap(&twice));
+        assert_eq!((said.exchanges.len(), said.closures.len()), (2, 2));
+    }
+    // A SYN that is sent twice is not.
+    let mut packets = conversation(SWITCHING, &behind);
+    packets.insert(1, packets[0].clone());
+    assert_eq!(replay(&pcap(&packets)).closures.len(), 1);
 }
 
 #[test]
