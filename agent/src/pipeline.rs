@@ -1,22 +1,25 @@
-//! The live data path: kernel -> ring -> pairing -> judge -> sinks, on one thread.
+//! The live data path: kernel -> ring -> pairing -> judge on one thread, names and sinks on another.
 //!
 //! The only module that knows all stages. In: settings. Out: events, and the agent's own numbers.
 
 use std::{
-    num::NonZeroUsize,
+    collections::HashMap,
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
+        mpsc::{self, TrySendError},
     },
+    thread,
 };
 
-use lru::LruCache;
 use wstap_common::counters::Counter;
 
 use crate::{
     cli::Stop,
     clock,
     config::Settings,
+    enrich::{self, Owners},
     event::{Event, Outcome},
     handshake::{Limits, Pairing},
     judge::{Judge, Judged},
@@ -25,47 +28,83 @@ use crate::{
     sink::{ActiveConnection, AgentStats, ProgramStats, Sinks, TableStats},
 };
 
-/// How many open connections the gauge follows. At the bound the oldest is no longer counted.
-const ACTIVE_MAX: NonZeroUsize = NonZeroUsize::new(256 * 1024).unwrap();
+/// How many open connections the gauge follows. Beyond the bound they are not counted.
+const ACTIVE_MAX: usize = 256 * 1024;
+
+/// How many events may wait for their names. At the bound an event goes on without them and is counted:
+/// it never waits.
+const UNNAMED_MAX: usize = 8192;
 
 /// Captures until `stop` turns true and publishes to the sinks.
 pub fn run(settings: &Settings, sinks: Arc<Sinks>, stop: Stop) -> anyhow::Result<()> {
-    let (mut path, kernel) = Path::open(settings)?;
-    let numbers = Arc::clone(&path.numbers);
-    sinks.set_stats_source(move || stats(&kernel, &numbers));
+    let (mut path, cgroup) = Path::open(settings)?;
+    let mut owners = Owners::new(cgroup);
+    let (kernel, numbers, naming) =
+        (Arc::clone(&path.kernel), Arc::clone(&path.numbers), owners.counters());
+    sinks.set_stats_source(move || stats(&kernel, &numbers, &naming));
     sinks.set_ready();
-    let mut active = LruCache::unbounded();
-    let mut publish = |judged: Judged| {
-        let cookie = judged.connection.cookie;
-        match &judged.event {
-            Event::Handshake(event) if event.outcome == Outcome::Accepted => {
-                let open: ActiveConnection =
-                    sinks.connection_opened(event.role, event.origin.as_deref());
-                active.push(cookie, open);
-                if active.len() > ACTIVE_MAX.get() {
-                    active.pop_lru();
-                }
-            }
-            Event::Closure(_) => drop(active.pop(&cookie)),
-            Event::Handshake(_) | Event::Missed(_) => {}
+
+    let (waiting, names) = mpsc::sync_channel::<Judged>(UNNAMED_MAX);
+    let for_owners = Arc::clone(&sinks);
+    let owners = thread::Builder::new().name("owners".to_owned()).spawn(move || {
+        for mut judged in names {
+            owners.name(&mut judged);
+            for_owners.publish(&judged.event);
         }
-        sinks.publish(&judged.event);
+    })?;
+    let mut open = OpenConnections::default();
+    let numbers = Arc::clone(&path.numbers);
+    let mut publish = |judged: Judged| {
+        open.follow(&judged, &sinks);
+        if let Err(unnamed) = waiting.try_send(judged) {
+            numbers.unnamed.fetch_add(1, Ordering::Relaxed);
+            let (TrySendError::Full(judged) | TrySendError::Disconnected(judged)) = unnamed;
+            sinks.publish(&judged.event);
+        }
     };
     while !*stop.borrow() {
         path.turn(&mut publish)?;
     }
     path.finish(&mut publish);
+    drop(waiting);
+    // It ends with the channel; a panic there has been told already.
+    let _ = owners.join();
     Ok(())
 }
 
 /// Captures and gives each event to `take`, until it answers false.
 pub fn capture(settings: &Settings, take: &mut dyn FnMut(Event) -> bool) -> anyhow::Result<()> {
-    let (mut path, _kernel) = Path::open(settings)?;
+    let (mut path, cgroup) = Path::open(settings)?;
+    let mut owners = Owners::new(cgroup);
     let mut wanted = true;
     while wanted {
-        path.turn(&mut |judged| wanted = wanted && take(judged.event))?;
+        path.turn(&mut |mut judged| {
+            owners.name(&mut judged);
+            wanted = wanted && take(judged.event);
+        })?;
     }
     Ok(())
+}
+
+/// The connections that the gauge counts.
+#[derive(Default)]
+struct OpenConnections(HashMap<u64, ActiveConnection>);
+
+impl OpenConnections {
+    fn follow(&mut self, judged: &Judged, sinks: &Sinks) {
+        let cookie = judged.connection.cookie;
+        match &judged.event {
+            Event::Handshake(event) if event.outcome == Outcome::Accepted => {
+                // At the bound a connection is not counted: none is counted twice or for ever.
+                if self.0.len() < ACTIVE_MAX {
+                    let open = sinks.connection_opened(event.role, event.origin.as_deref());
+                    self.0.insert(cookie, open);
+                }
+            }
+            Event::Closure(_) => drop(self.0.remove(&cookie)),
+            Event::Handshake(_) | Event::Missed(_) => {}
+        }
+    }
 }
 
 /// What the path counts, for whoever scrapes.
@@ -80,6 +119,7 @@ struct Numbers {
     forgotten: AtomicU64,
     handshakes: AtomicU64,
     tunnels: AtomicU64,
+    unnamed: AtomicU64,
 }
 
 /// The stages between the kernel and the sinks.
@@ -92,21 +132,24 @@ struct Path {
 }
 
 impl Path {
-    fn open(settings: &Settings) -> anyhow::Result<(Self, Arc<Kernel>)> {
-        let wanted =
-            kernel::Settings { cgroup: settings.cgroup.clone(), ring_bytes: settings.ring_bytes };
+    /// The path, and the cgroup that it captures.
+    fn open(settings: &Settings) -> anyhow::Result<(Self, PathBuf)> {
+        let cgroup = match &settings.cgroup {
+            Some(cgroup) => cgroup.clone(),
+            None => kernel::cgroup2_mount().ok_or(kernel::Error::NoCgroup2)?,
+        };
+        let wanted = kernel::Settings { cgroup: cgroup.clone(), ring_bytes: settings.ring_bytes };
         let (kernel, ring) = Kernel::attach(&wanted)?;
-        let kernel = Arc::new(kernel);
         let limits = Limits { handshake_timeout: settings.handshake_timeout };
         let offset = clock::wall().saturating_sub(clock::monotonic());
         let path = Self {
-            kernel: Arc::clone(&kernel),
+            kernel: Arc::new(kernel),
             reader: Reader::new(ring),
             pairing: Pairing::new(limits, offset),
             judge: Judge::new(settings.policy.clone()),
             numbers: Arc::default(),
         };
-        Ok((path, kernel))
+        Ok((path, cgroup))
     }
 
     /// Waits for records, takes them, and settles what waited long enough.
@@ -158,6 +201,7 @@ impl Path {
             forgotten,
             handshakes,
             tunnels,
+            unnamed: _,
         } = &*self.numbers;
         let counters = self.pairing.counters();
         let (pending, open) = self.pairing.occupancy();
@@ -178,7 +222,7 @@ impl Path {
 }
 
 /// The agent's own numbers at this moment.
-fn stats(kernel: &Kernel, numbers: &Numbers) -> AgentStats {
+fn stats(kernel: &Kernel, numbers: &Numbers, naming: &enrich::Counters) -> AgentStats {
     // What was delivered is read first: a record that comes in between is then seen, not delivered.
     let value = |number: &AtomicU64| number.load(Ordering::Relaxed);
     let delivered = value(&numbers.delivered);
@@ -195,6 +239,8 @@ fn stats(kernel: &Kernel, numbers: &Numbers) -> AgentStats {
             ("connections", value(&numbers.evicted_tunnels)),
             ("listener-segments", value(&numbers.dropped_listener_segments)),
             ("evidence", value(&numbers.forgotten)),
+            ("unnamed", value(&numbers.unnamed) + value(&naming.over_budget)),
+            ("owners", value(&naming.forgotten)),
         ],
         tables: vec![
             TableStats {

@@ -24,20 +24,14 @@ static OBJECT: &[u8] = include_bytes_aligned!(env!("WSTAP_EBPF_OBJECT"));
 /// What the kernel half is asked for.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The cgroup v2 folder to attach to; `None` takes the root of the mount.
-    pub cgroup: Option<PathBuf>,
+    /// The cgroup v2 folder to attach to, usually the root of the mount ([`cgroup2_mount`]).
+    pub cgroup: PathBuf,
     /// The ring's size in bytes: a power of two, at least a page.
     pub ring_bytes: u32,
 }
 
 /// The ring's default size. At about 1.5 KiB a handshake it holds a burst of some 5,000.
 pub const RING_BYTES: u32 = 8 << 20;
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self { cgroup: None, ring_bytes: RING_BYTES }
-    }
-}
 
 /// Why the kernel half could not be loaded or attached; each says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -106,12 +100,10 @@ impl Kernel {
         if !settings.ring_bytes.is_power_of_two() || settings.ring_bytes < 4096 {
             return Err(Error::RingSize(settings.ring_bytes));
         }
-        let path = match &settings.cgroup {
-            Some(path) => path.clone(),
-            None => cgroup2_mount().ok_or(Error::NoCgroup2)?,
-        };
-        let cgroup = File::open(&path)
-            .map_err(|source| Error::Cgroup { path: path.display().to_string(), source })?;
+        let cgroup = File::open(&settings.cgroup).map_err(|source| Error::Cgroup {
+            path: settings.cgroup.display().to_string(),
+            source,
+        })?;
         let mut ebpf = EbpfLoader::new()
             // A refused program would be loaded again and again with a growing log: 33 s on 5.10.
             .verifier_log_level(VerifierLogLevel::DISABLE)
