@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::Result;
 use clap::Args;
 
-use crate::command::{cargo, need_root, run, say};
+use crate::command::{cargo, need_root, run, say, workspace};
 use crate::setup::{self, Group};
 
 /// What to leave out, and which tests to run.
@@ -17,10 +17,16 @@ pub(crate) struct Options {
     /// Run only the live tests whose names contain this
     #[arg(long, value_name = "NAME", conflicts_with = "no_live")]
     live: Option<String>,
+    /// Only build the container image, run it and test what runs
+    #[arg(long, conflicts_with_all = ["no_live", "live"])]
+    image: bool,
 }
 
 /// Runs the parts in the order of their cost and ends at the first that fails.
 pub(crate) fn run_parts(options: &Options) -> Result<()> {
+    if options.image {
+        return image();
+    }
     if !options.no_live {
         need_root("Capturing on this kernel (the live tests)", "test")?;
     }
@@ -31,8 +37,8 @@ pub(crate) fn run_parts(options: &Options) -> Result<()> {
         part("lints", || {
             let all = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
             run(&mut cargo(all))?;
-            let live = ["clippy", "--package", "wstap-tests", "--test", "live", "--"];
-            run(cargo(live).args(["-D", "warnings"]))
+            let rest = ["clippy", "--package", "wstap-tests", "--test", "live", "--test", "image"];
+            run(cargo(rest).args(["--", "-D", "warnings"]))
         })?;
         part("unit, property and replay tests", || run(&mut cargo(["test"])))?;
     }
@@ -44,6 +50,21 @@ pub(crate) fn run_parts(options: &Options) -> Result<()> {
         })?;
     }
     Ok(())
+}
+
+/// The image, with a static binary of the development profile in it.
+fn image() -> Result<()> {
+    need_root("Running the container image", "test --image")?;
+    setup::run(&[Group::Bpf, Group::Servers, Group::Image])?;
+    let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    let flags = format!("CARGO_TARGET_{}_RUSTFLAGS", target.to_uppercase().replace('-', "_"));
+    part("container image", || {
+        let build = ["build", "--package", "wstap", "--bin", "wstap", "--target", &target];
+        run(cargo(build).env(flags, "-Ctarget-feature=+crt-static"))?;
+        let binary = workspace().join("target").join(&target).join("debug/wstap");
+        let test = ["test", "--package", "wstap-tests", "--test", "image"];
+        run(cargo(test).env("WSTAP_BINARY", binary))
+    })
 }
 
 fn part(name: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {

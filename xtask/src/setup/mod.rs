@@ -22,6 +22,8 @@ pub(crate) enum Group {
     Test,
     /// What validates the Kubernetes manifests and the Helm chart
     Manifests,
+    /// What builds and runs the container image
+    Image,
     /// The benchmark's load generator
     Bench,
     /// Chromium, for the demo's browser (large, so only when asked for)
@@ -50,6 +52,12 @@ impl Group {
                 ("promtool", "prometheus"),
                 ("prometheus-alertmanager", "prometheus-alertmanager"),
                 ("setpriv", "util-linux"),
+            ],
+            Self::Image => &[
+                ("podman", "podman"),
+                ("runc", "runc"),
+                ("setcap", "libcap2-bin"),
+                ("strip", "binutils"),
             ],
             Self::Bench => &[("wrk", "wrk")],
             Self::Browser => &[("chromium", "chromium")],
