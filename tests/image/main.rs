@@ -24,7 +24,7 @@ fn podman(arguments: &[&str]) -> Command {
 
 /// Runs a command; what it printed when it succeeds.
 fn succeed(command: &mut Command) -> Result<String> {
-    let output = command.output().with_context(|| format!("{:?}", command.get_program()))?;
+    let output = command.output().context("podman and deploy/image/build.sh can be started")?;
     let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "{command:?}\n{text}");
     Ok(text.into_owned())
