@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use wstap_tests::{scratch, workspace};
 
@@ -91,5 +91,20 @@ fn the_dashboard_is_whole_and_its_queries_are_valid() -> Result<()> {
     std::fs::write(&file, groups.to_string())?;
     let said = succeed(Command::new("promtool").args(["check", "rules"]).arg(file))?;
     assert!(said.contains(&format!("{count} rules found")), "{said}");
+    Ok(())
+}
+
+#[test]
+fn documentation_names_every_bound_and_loss() -> Result<()> {
+    let page = read(&workspace().join("docs/metrics.md"))?;
+    let code = read(&workspace().join("agent/src/pipeline.rs"))?;
+    for (list, label) in [("lost: vec![", "reason"), ("bounds: vec![", "bound")] {
+        let (_, rest) = code.split_once(list).context(list)?;
+        let values = rest.split_once(']').context("its end")?.0.split('"').skip(1).step_by(2);
+        for value in values {
+            let row = format!("| `{value}` | `{label}` |");
+            assert!(page.contains(&row), "docs/metrics.md lacks: {row}");
+        }
+    }
     Ok(())
 }
