@@ -1,7 +1,7 @@
 //! Records in, exchanges and closures out: the table of connections and its clock.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, VecDeque},
     net::{IpAddr, Ipv6Addr, SocketAddr},
     num::NonZeroUsize,
     time::Duration,
@@ -41,6 +41,13 @@ const CONTENT_WAIT: Duration = Duration::from_millis(500);
 
 /// How long after a 101 its first moments last.
 const OPENING: Duration = Duration::from_secs(1);
+
+/// How long a socket that the kernel closed before either end's FIN or RST passed waits for the RST: a close
+/// that aborts (unread data, SO_LINGER 0) changes the state first and sends the RST after it.
+const RST_WAIT: Duration = Duration::from_millis(50);
+
+/// How many such sockets may wait. At the bound the next one is settled at once, as ended without a word.
+const CLOSING_MAX: usize = 8 * 1024;
 
 /// The bounds that the user sets.
 #[derive(Clone, Copy, Debug)]
@@ -89,6 +96,8 @@ pub struct Pairing {
     tunnels: LruCache<u64, Tunnel>,
     /// Connections whose end was told and whose socket may still say so again.
     ended: LruCache<u64, ()>,
+    /// Sockets that were closed and whose RST may still come, in the order of their time.
+    closing: VecDeque<(Record, Summary)>,
     listener: Listener,
     deadlines: BTreeSet<(u64, u64)>,
     counters: Counters,
@@ -107,6 +116,7 @@ impl Pairing {
             connections: bounded(HANDSHAKES_MAX),
             tunnels: bounded(TUNNELS_MAX),
             ended: bounded(ENDED_MAX),
+            closing: VecDeque::new(),
             listener: Listener::default(),
             deadlines: BTreeSet::new(),
             counters: Counters::default(),
@@ -151,7 +161,14 @@ impl Pairing {
                     self.counters.undecodable += 1;
                     return;
                 };
-                self.summary(kind, record, &summary, out);
+                if kind == Kind::Closed
+                    && !self.has_ended(record.cookie)
+                    && self.closing.len() < CLOSING_MAX
+                {
+                    self.closing.push_back((*record, summary));
+                } else {
+                    self.summary(kind, record, &summary, out);
+                }
             }
             None => self.counters.undecodable += 1,
         }
@@ -209,6 +226,23 @@ impl Pairing {
         let pending = Pending::new(record.epoch, self.losses);
         let state = Handshaking { connection: connection(record), pending, deadline_ns: 0 };
         self.connections.push(record.cookie, state);
+    }
+
+    /// Whether a FIN or RST of this connection passed.
+    fn has_ended(&self, cookie: u64) -> bool {
+        let pending = self.connections.peek(&cookie).and_then(|state| state.pending.end);
+        let open = self.tunnels.peek(&cookie).and_then(|tunnel| tunnel.end);
+        pending.or(open).is_some() || self.ended.contains(&cookie)
+    }
+
+    /// Settles the closed sockets whose RST has not come by `now_ns`.
+    fn settle_closed(&mut self, now_ns: u64, out: Out<'_>) {
+        while let Some((record, _)) = self.closing.front()
+            && record.time_ns.saturating_add(nanos(RST_WAIT)) <= now_ns
+            && let Some((record, summary)) = self.closing.pop_front()
+        {
+            self.summary(Kind::Closed, &record, &summary, out);
+        }
     }
 
     fn summary(&mut self, kind: Kind, record: &Record, summary: &Summary, out: Out<'_>) {
@@ -299,6 +333,7 @@ impl Pairing {
 
     /// The time is `now_ns`, by the records' clock: settles what waited long enough.
     pub fn tick(&mut self, now_ns: u64, out: Out<'_>) {
+        self.settle_closed(now_ns, out);
         while let Some(&(deadline, cookie)) = self.deadlines.first()
             && deadline <= now_ns
         {
@@ -309,6 +344,7 @@ impl Pairing {
 
     /// Nothing more will come: settles everything.
     pub fn finish(&mut self, now_ns: u64, out: Out<'_>) {
+        self.settle_closed(u64::MAX, out);
         self.tick(now_ns, out);
         while let Some((&cookie, state)) = self.connections.peek_lru() {
             let ended = state.pending.end.is_some();

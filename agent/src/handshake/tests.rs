@@ -287,8 +287,31 @@ fn what_was_missed_is_not_told_as_silence() {
         let mut bench = Bench::new();
         bench.request(100, GET);
         bench.summary(Kind::Closed, 0, bits, Summary::default());
+        bench.wait(60);
         assert_eq!(bench.exchange().answer, Answer::Unobserved);
     }
+}
+
+#[test]
+fn a_socket_that_aborts_is_closed_before_its_rst_passes() {
+    let mut bench = Bench::new();
+    bench.request(100, GET);
+    bench.summary(Kind::Closed, 0, 0, Summary::default());
+    bench.summary(Kind::Ending, half::RESPONSE, flags::RST, Summary::default());
+    let closed = Answer::Closed { by: CloseBy::Rst, initiator: End::Local };
+    assert_eq!(bench.exchange().answer, closed);
+    bench.wait(60);
+    assert!(bench.said.is_empty());
+
+    let mut bench = Bench::new();
+    let tunnel = Summary { opened_ns: 1, ..Summary::default() };
+    bench.summary(Kind::Closed, 0, flags::TUNNEL, tunnel);
+    assert!(bench.said.is_empty());
+    bench.summary(Kind::Ending, half::RESPONSE, flags::TUNNEL | flags::RST, tunnel);
+    let Observation::Closure(closure) = bench.said.remove(0) else { panic!("no closure") };
+    assert_eq!((closure.by, closure.initiator), (CloseBy::Rst, Some(End::Local)));
+    bench.wait(60);
+    assert!(bench.said.is_empty());
 }
 
 #[test]
@@ -347,6 +370,7 @@ fn a_head_that_is_too_large_is_read_as_far_as_it_goes() {
     );
     bench.response(500, b"HTTP/1.1 431 Too Large\r\nContent-Length: 0\r\n\r\n");
     bench.summary(Kind::Closed, 0, flags::ANSWERED, Summary::default());
+    bench.wait(60);
     let exchange = bench.exchange();
     assert_eq!((status(&exchange), exchange.request.defect), (431, Some(Defect::Truncated)));
     assert_eq!(bench.pairing.counters().truncated_heads, 1);
