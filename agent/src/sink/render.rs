@@ -49,18 +49,20 @@ pub enum Format {
 }
 
 impl Format {
-    /// What suits standard output: colour and wrapping on a terminal, unless `NO_COLOR` is set.
+    /// What suits standard output: colour and wrapping on a terminal. `NO_COLOR` takes the colour
+    /// away, `CLICOLOR_FORCE` gives it to a pipe too.
     pub fn of_stdout(json: bool) -> Self {
         if json {
             return Self::Json;
         }
         let terminal = io::stdout().is_terminal();
-        let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
-            || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        let no_colour =
+            set("NO_COLOR") || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         let width = terminal_size::terminal_size_of(io::stdout())
             .map_or(DEFAULT_WIDTH, |(width, _)| usize::from(width.0));
         Self::Text {
-            colour: terminal && !no_colour,
+            colour: (terminal || set("CLICOLOR_FORCE")) && !no_colour,
             width: terminal.then_some(width.max(MIN_WIDTH)),
         }
     }
