@@ -244,13 +244,13 @@ fn the_process_that_listens_is_named() -> Result<()> {
 #[test]
 fn the_key_and_other_secrets_reach_no_event() -> Result<()> {
     let stage = Stage::new("secrets", &[])?;
-    let request = upgrade("x?token=SECRET-QUERY").replacen(
+    let request = upgrade("403?token=SECRET-QUERY").replacen(
         "\r\nUpgrade:",
         "\r\nCookie: a=SECRET-COOKIE\r\nAuthorization: Bearer SECRET-BEARER\r\n\
          Sec-WebSocket-Protocol: chat, SECRET.eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.token\r\nUpgrade:",
         1,
     );
-    http::ask(stage.server(), request.replacen("/accept", "/reject", 1).as_bytes())?;
+    http::ask(stage.server(), request.replacen("/accept/", "/reject/", 1).as_bytes())?;
     let events = stage.events_until_now()?;
     ensure!(of_role(&events, "server").len() == 1, "{events:#?}");
     let text = serde_json::to_string(&events)?;

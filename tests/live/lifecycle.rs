@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, TcpListener};
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
@@ -13,14 +14,20 @@ use wstap_tests::{http, scratch, wait_for};
 
 use crate::stage::{Stage, alone};
 
+/// The user and the group that own nothing.
+const NOBODY: u32 = 65_534;
+
 /// The ids of the kernel's objects of a kind (`prog`, `link`, `map`) that this process holds.
-fn held(kind: &str, process: u32) -> Result<BTreeSet<u64>> {
-    let owned = |object: &&Value| {
-        let owners = object["pids"].as_array();
-        owners.is_some_and(|owners| owners.iter().any(|owner| owner["pid"] == process))
-    };
-    let objects = list(kind)?;
-    Ok(objects.iter().filter(owned).filter_map(|object| object["id"].as_u64()).collect())
+pub(crate) fn held(kind: &str, process: u32) -> Result<BTreeSet<u64>> {
+    let mut ids = BTreeSet::new();
+    for file in std::fs::read_dir(format!("/proc/{process}/fdinfo"))? {
+        // Some are closed meanwhile.
+        let text = std::fs::read_to_string(file?.path()).unwrap_or_default();
+        let id = text.lines().find_map(|line| line.strip_prefix(&format!("{kind}_id:")));
+        ids.extend(id.and_then(|id| id.trim().parse::<u64>().ok()));
+    }
+    ensure!(!ids.is_empty(), "the agent holds no {kind}");
+    Ok(ids)
 }
 
 fn list(kind: &str) -> Result<Vec<Value>> {
@@ -30,7 +37,6 @@ fn list(kind: &str) -> Result<Vec<Value>> {
 
 /// Waits until none of the ids is in the kernel any more.
 fn wait_until_gone(kind: &str, ids: &BTreeSet<u64>) -> Result<()> {
-    ensure!(!ids.is_empty(), "the agent holds no {kind}");
     wait_for(&format!("the end of each {kind}"), || {
         let left = list(kind)?;
         Ok((!left.iter().any(|object| object["id"].as_u64().is_some_and(|id| ids.contains(&id))))
@@ -45,8 +51,10 @@ fn an_ended_agent_leaves_nothing_in_the_kernel() -> Result<()> {
         let folder = scratch("ended")?;
         let mut agent = Agent::start(&folder, &[])?;
         let process = agent.process().id();
-        let objects =
-            ["prog", "link", "map"].map(|kind| (kind, held(kind, process).unwrap_or_default()));
+        let mut objects = Vec::new();
+        for kind in ["prog", "link", "map"] {
+            objects.push((kind, held(kind, process)?));
+        }
         agent.process().signal(signal)?;
         let status = agent.process().wait()?;
         ensure!(status.success() == (signal != Signal::KILL), "{signal:?}: {status}");
@@ -116,7 +124,7 @@ fn what_is_in_the_way_is_told_in_one_line() -> Result<()> {
 
     let mut unprivileged = Command::new("setpriv");
     unprivileged.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all"]);
-    unprivileged.args(["--bounding-set=-all", "--no-new-privs", "--"]).arg(public_copy(&folder)?);
+    unprivileged.args(["--bounding-set=-all", "--no-new-privs", "--"]).arg(public_copy()?);
     let socket = "/tmp/wstap-live-unprivileged.sock";
     let line = refusal(unprivileged, &["--socket", socket, "--metrics-addr", "127.0.0.1:0"])?;
     ensure!(line.contains("CAP_BPF") || line.contains("root"), "{line}");
@@ -129,28 +137,26 @@ fn what_is_in_the_way_is_told_in_one_line() -> Result<()> {
 #[test]
 fn three_capabilities_are_enough() -> Result<()> {
     let _alone = alone();
-    let folder = scratch("capabilities")?;
-    set_mode(&folder, 0o777)?;
+    let folder = std::env::temp_dir().join("wstap-live-capabilities");
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder)?;
+    }
+    std::fs::create_dir_all(&folder)?;
+    std::os::unix::fs::chown(&folder, Some(NOBODY), Some(NOBODY))?;
     let capabilities = "+bpf,+perfmon,+net_admin";
     let mut command = Command::new("setpriv");
     command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs"]);
     command.arg(format!("--inh-caps=-all,{capabilities}"));
     command.arg(format!("--ambient-caps=-all,{capabilities}"));
     command.arg(format!("--bounding-set=-all,{capabilities}"));
-    command.arg("--").arg(public_copy(&folder)?);
+    command.arg("--").arg(public_copy()?);
     Agent::start_program(command, &folder, &[])?.stop()
 }
 
 /// The binary where another user may run it: the workspace may be in a closed home.
-fn public_copy(folder: &Path) -> Result<std::path::PathBuf> {
-    let name = folder.file_name().unwrap_or_default().to_string_lossy();
-    let copy = std::env::temp_dir().join(format!("wstap-live-{name}"));
+fn public_copy() -> Result<PathBuf> {
+    let copy = std::env::temp_dir().join("wstap-live-binary");
     std::fs::copy(binary()?, &copy)?;
-    set_mode(&copy, 0o755)?;
+    std::fs::set_permissions(&copy, std::fs::Permissions::from_mode(0o755))?;
     Ok(copy)
-}
-
-fn set_mode(path: &Path, mode: u32) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-    Ok(std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?)
 }

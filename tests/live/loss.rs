@@ -15,7 +15,7 @@ use crate::stage::Stage;
 /// Handshakes whose answers come while the ring is full.
 const LATE: usize = 50;
 /// The storm that fills the ring, in handshakes a thread.
-const STORM: usize = 10_000;
+const STORM: usize = 3_000;
 const THREADS: usize = 4;
 
 /// `wstap_records_*_total`: seen, delivered, lost.

@@ -66,6 +66,7 @@ fn reordered_repeated_and_forged_segments_change_nothing() -> Result<()> {
         send(&connection, upgrade(name).as_bytes())?;
         let status = connection.status().context(name)?;
         ensure!(status == 101, "{name}: {HERE} answered {status}");
+        drop(connection);
         ensure_one(name, &stage.events_until_now()?)?;
     }
     Ok(())
@@ -94,6 +95,7 @@ fn a_request_on_the_segment_that_completes_the_tcp_handshake_is_seen() -> Result
         let mut stream = std::net::TcpStream::from(socket);
         stream.write_all(upgrade(&name).as_bytes())?;
         ensure!(http::answer(&mut stream)? == Answer::Status(101));
+        drop(stream);
         let events = stage.events_until_now()?;
         ensure_one(&name, &events)?;
         ensure!(of_role(&events, "client").len() == 1, "{events:#?}");
@@ -124,6 +126,7 @@ fn a_request_on_the_syn_is_seen() -> Result<()> {
         let mut stream = std::net::TcpStream::from(socket);
         stream.write_all(&request.as_bytes()[sent..])?;
         ensure!(http::answer(&mut stream)? == Answer::Status(101));
+        drop(stream);
         let events = stage.events_until_now()?;
         let front = front.to_string();
         let at = |role: &str, end: &str| {

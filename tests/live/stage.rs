@@ -53,13 +53,14 @@ impl Stage {
         self.node.address()
     }
 
-    /// Every event up to now. What happened before this call has been told before it returns, as
-    /// long as its answer had come: a last handshake closes the list.
+    /// Every event up to now, as long as the connections have ended: an accepted handshake is told
+    /// when its first second is over, or at its end. A last handshake closes the list; it fails,
+    /// because the agent tells failed ones a moment later than others.
     pub(crate) fn events_until_now(&self) -> Result<Vec<Value>> {
         static LAST: AtomicU32 = AtomicU32::new(0);
-        let path = format!("/accept/last-{}", LAST.fetch_add(1, Ordering::Relaxed));
+        let path = format!("/reject/403/last-{}", LAST.fetch_add(1, Ordering::Relaxed));
         let request = http::upgrade(&path, "here.example", "https://last.example");
-        ensure!(http::ask(self.server(), request.as_bytes())? == Answer::Status(101));
+        ensure!(http::ask(self.server(), request.as_bytes())? == Answer::Status(403));
         let mut before = Vec::new();
         let mut roles = 0;
         while roles < 2 {

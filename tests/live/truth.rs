@@ -7,6 +7,7 @@ use std::net::{Shutdown, SocketAddr};
 
 use anyhow::{Result, ensure};
 use wstap_tests::http::{self, Answer};
+use wstap_tests::metrics::Metrics;
 use wstap_tests::nginx::{Nginx, UPGRADE};
 use wstap_tests::{PATIENCE, free_port};
 
@@ -162,6 +163,15 @@ fn done_by_node(stage: &Stage) -> Result<Counts> {
     Ok(counts)
 }
 
+/// What the agent says that it lost, or could not hold.
+fn account(metrics: &Metrics) -> Vec<String> {
+    let names = ["wstap_records_seen_total", "wstap_records_delivered_total"];
+    let losses = ["wstap_records_lost_total", "wstap_bounds_reached_total"];
+    let all = names.iter().chain(&losses).flat_map(|name| metrics.of(name));
+    let told = all.filter(|sample| sample.count() > 0);
+    told.map(|sample| format!("{} {:?} {}", sample.name, sample.labels, sample.value)).collect()
+}
+
 #[test]
 fn the_agents_counts_are_the_servers_and_the_clients_own() -> Result<()> {
     let mut stage = Stage::new("truth", &[])?;
@@ -205,7 +215,12 @@ fn the_agents_counts_are_the_servers_and_the_clients_own() -> Result<()> {
         *counts.entry((text("outcome"), status)).or_default() += 1;
         count += 1;
     }
-    ensure!(seen == BTreeMap::from([expected("client"), expected("server")]), "{count}: {seen:#?}");
+    let expected_of_both = BTreeMap::from([expected("client"), expected("server")]);
+    let account = account(&stage.agent.metrics()?);
+    ensure!(
+        seen == expected_of_both,
+        "{account:?}: {count} events: {seen:?}\ninstead of {expected_of_both:?}"
+    );
 
     // The metrics count the server's role.
     let mut counted = Counts::new();
