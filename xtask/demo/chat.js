@@ -14,7 +14,8 @@ const allowedHosts = ['partner.example'];
 const page = `<!doctype html><title>chat</title><p id="state">connecting</p><script>
   const chat = new WebSocket('wss://' + location.host + '/chat');
   chat.onmessage = (message) => { document.getElementById('state').textContent = message.data; };
-  chat.onopen = () => chat.send('hello from ' + navigator.userAgent);
+  const [browser] = navigator.userAgent.match(/\\S*Chrome\\S*/) || ['a browser'];
+  chat.onopen = () => chat.send('hello from ' + browser);
 </script>`;
 
 const server = http.createServer((request, response) => {

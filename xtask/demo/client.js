@@ -6,6 +6,7 @@ const WebSocket = require('ws');
 const [url, origin, address] = process.argv.slice(2);
 const client = new WebSocket(url, {
   origin,
+  headers: { 'User-Agent': 'Mozilla/5.0 (as a browser says it)' },
   rejectUnauthorized: false, // the demo's certificate is self-signed
   lookup: (_name, options, done) =>
     options.all ? done(null, [{ address, family: 4 }]) : done(null, address, 4),

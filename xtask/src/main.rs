@@ -3,12 +3,16 @@
 mod bench;
 mod command;
 mod demo;
+mod run;
 mod setup;
 mod test;
+
+use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
+use crate::command::say;
 use crate::setup::Group;
 
 /// Every chore of the project.
@@ -27,6 +31,12 @@ enum Chore {
         #[arg(value_enum)]
         groups: Vec<Group>,
     },
+    /// Build wstap and run it: `cargo xtask run tail --all`
+    Run {
+        /// Its arguments
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// What the agent costs on this machine, as a table (needs root)
     Bench(bench::Options),
     /// A chat behind nginx, right and in five broken ways, and what wstap says of it (needs root)
@@ -35,10 +45,21 @@ enum Chore {
     Test(test::Options),
 }
 
-fn main() -> Result<()> {
-    match Arguments::parse().chore {
+fn main() -> ExitCode {
+    match run(Arguments::parse().chore) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(format!("xtask: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(chore: Chore) -> Result<()> {
+    match chore {
         Chore::Setup { groups } if groups.is_empty() => setup::run(Group::DEFAULT),
         Chore::Setup { groups } => setup::run(&groups),
+        Chore::Run { arguments } => run::run(&arguments),
         Chore::Bench(options) => bench::run(&options),
         Chore::Demo => demo::run(),
         Chore::Test(options) => test::run_parts(&options),

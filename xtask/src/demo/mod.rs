@@ -44,9 +44,9 @@ pub(crate) fn run() -> Result<()> {
     let metrics = world.agent.wait_for_metrics("every visit in /metrics", |metrics| {
         metrics.count("ws_handshakes_total", &[]) >= SCENARIOS.len() as u64
     })?;
-    report::summary(&metrics, world.agent.address());
+    report::summary(&metrics);
     world.stop()?;
-    report::closing(&agent::binary()?);
+    report::closing();
     Ok(())
 }
 

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
-use std::path::Path;
 
 use wstap_tests::metrics::Metrics;
 
@@ -20,11 +19,8 @@ pub(crate) fn opening(address: &SocketAddr) {
 }
 
 pub(crate) fn scenario(number: usize, scenario: &Scenario) {
-    print(&format!(
-        "\n{} {}",
-        bold(&format!("{number}. https://{}", scenario.site)),
-        scenario.title
-    ));
+    let title = bold(&format!("{number}. {}", scenario.title));
+    print(&format!("\n{title} (https://{})", scenario.site));
 }
 
 pub(crate) fn client(name: &str, message: &str) {
@@ -42,7 +38,7 @@ pub(crate) fn event(lines: &[String]) {
     }
 }
 
-pub(crate) fn summary(metrics: &Metrics, address: SocketAddr) {
+pub(crate) fn summary(metrics: &Metrics) {
     let mut origins: BTreeMap<String, (u64, u64, Vec<String>)> = BTreeMap::new();
     for sample in metrics.of("ws_handshakes_total") {
         let (accepted, failed, causes) =
@@ -55,21 +51,21 @@ pub(crate) fn summary(metrics: &Metrics, address: SocketAddr) {
             causes.push(format!("{} ({})", sample.label("cause"), sample.label("status")));
         }
     }
-    print(&format!(
-        "\n{} (http://{address}/metrics)\n\n   {:32} accepted  failed  cause (status)",
-        bold("What Prometheus sees"),
-        "origin"
-    ));
+    print(
+        "\nThree of the five faults were the same 403 to their users; wstap tail told them apart, and\n\
+         /metrics counts them for each origin:\n",
+    );
+    print(&format!("   {:32} accepted  failed  cause (status)", "origin"));
     for (origin, (accepted, failed, causes)) in origins {
         print(&format!("   {origin:32} {accepted:>8}  {failed:>6}  {}", causes.join(", ")));
     }
 }
 
-pub(crate) fn closing(binary: &Path) {
-    print(&format!(
-        "\nEverything is stopped. On a host of yours: sudo {} tail\n",
-        binary.display()
-    ));
+pub(crate) fn closing() {
+    print(
+        "\nEverything is stopped. On a host of yours, as root: target/debug/wstap tail\n\
+         (`wstap explain host-rewritten` says more of a cause.)\n",
+    );
 }
 
 /// Bold on a terminal.

@@ -1,11 +1,12 @@
 //! Debian's packages.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::Step;
 use crate::command::{find, is_root, run, say};
@@ -42,14 +43,49 @@ fn install(packages: &[&str]) -> Result<()> {
     run(apt_get().args(["update", "-qq"]))
         .unwrap_or_else(|error| say(format!("setup: {error}; going on with the old lists")));
     let _policy = ServicePolicy::forbid_starts()?;
-    run(apt_get().args(["install", "-qq", "--yes", "--no-install-recommends"]).args(packages))
-        .context(super::bpf::OTHER_DISTRIBUTIONS)
+    let mut install = apt_get();
+    install.args(["install", "-qq", "--yes", "--no-install-recommends"]);
+    // Machine-readable progress instead of a line for each of hundreds of packages.
+    install.args(["-o", "APT::Status-Fd=1"]).args(packages).stdout(Stdio::piped());
+    let mut child = install.spawn().context("cannot start apt-get")?;
+    if let Some(output) = child.stdout.take() {
+        show_progress(BufReader::new(output));
+    }
+    let status = child.wait()?;
+    ensure!(
+        status.success(),
+        "apt-get install failed ({status})\n{}",
+        super::bpf::OTHER_DISTRIBUTIONS
+    );
+    Ok(())
+}
+
+/// Says how far apt-get is, in steps of a quarter. Its lines are `dlstatus:...:PERCENT:...` while
+/// it downloads and `pmstatus:PACKAGE:PERCENT:...` while it installs.
+fn show_progress(output: impl BufRead) {
+    let mut said = (String::new(), 0);
+    for line in output.lines().map_while(Result::ok) {
+        let mut fields = line.split(':');
+        let phase = match fields.next() {
+            Some("dlstatus") => "downloaded",
+            Some("pmstatus") => "installed",
+            _ => continue,
+        };
+        let percent =
+            fields.find_map(|field| field.parse::<f32>().ok().filter(|_| field.contains('.')));
+        #[expect(clippy::cast_sign_loss, reason = "a percentage")]
+        let quarter = percent.map_or(0, |percent| percent as u32 / 25);
+        if quarter > 0 && said != (phase.to_owned(), quarter) {
+            said = (phase.to_owned(), quarter);
+            say(format!("setup:     {phase} {} %", quarter * 25));
+        }
+    }
 }
 
 fn apt_get() -> Command {
     let mut command = Command::new("apt-get");
     command.env("DEBIAN_FRONTEND", "noninteractive");
-    command.stdout(std::process::Stdio::null());
+    command.stdout(Stdio::null());
     command
 }
 

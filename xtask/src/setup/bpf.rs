@@ -49,9 +49,10 @@ pub(super) fn linker_step() -> Option<Step> {
 }
 
 fn install_linker() -> Result<()> {
-    let mut path = std::ffi::OsString::from(format!("{LLVM}/bin:"));
-    path.push(std::env::var_os("PATH").unwrap_or_default());
     let root = workspace().join("target/bpf-tools");
+    // The second, so that cargo does not ask for it on the path.
+    let mut path = std::ffi::OsString::from(format!("{LLVM}/bin:{}/bin:", root.display()));
+    path.push(std::env::var_os("PATH").unwrap_or_default());
     run(Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .args(["install", "bpf-linker", "--locked", "--version", LINKER_VERSION])
         .args(["--no-default-features", "--features", "llvm-22", "--root"])
