@@ -84,6 +84,9 @@ pub struct HandshakeEvent {
     /// The process that made them: the one that took the leg into the proxy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proxy: Option<Process>,
+    /// The container of the proxy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy_container: Option<Container>,
     /// The process that owns the local socket.
     pub process: Option<Process>,
     /// The container of that process.

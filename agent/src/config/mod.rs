@@ -120,6 +120,8 @@ pub struct Settings {
     pub roles: Vec<RoleName>,
     /// The cgroup v2 directory to attach to; found in /proc/mounts when `None`.
     pub cgroup: Option<PathBuf>,
+    /// The container runtime's CRI socket; without it containers and pods have no names.
+    pub cri_socket: Option<PathBuf>,
     /// The size of the ring between kernel and agent, in bytes.
     pub ring_bytes: u32,
     /// A file to create once the agent is ready.
@@ -132,7 +134,7 @@ impl Settings {
     /// `file` is the one asked for; without it [`DEFAULT_FILE`] is read when it exists.
     pub fn resolve(flags: ServeOptions, file: Option<&Path>) -> Result<Self, ConfigError> {
         let options = flags.or(file::read(file)?);
-        let CaptureOptions { judge, socket, cgroup, ring_bytes } = options.capture;
+        let CaptureOptions { judge, socket, cgroup, cri_socket, ring_bytes } = options.capture;
         let handshake_timeout = judge.handshake_timeout.unwrap_or(DEFAULT_HANDSHAKE_TIMEOUT);
         if !HANDSHAKE_TIMEOUT.contains(&handshake_timeout) {
             return Err(ConfigError::OutOfBounds {
@@ -157,6 +159,7 @@ impl Settings {
             policy: OriginPolicy::new(&judge.allow_origin)?,
             roles: if options.roles.is_empty() { vec![RoleName::Server] } else { options.roles },
             cgroup,
+            cri_socket,
             ring_bytes: ring_bytes.unwrap_or(crate::kernel::RING_BYTES),
             ready_file: options.ready_file,
         })
@@ -177,6 +180,9 @@ impl fmt::Display for Settings {
         writeln!(f, "allow-origin = [{}]", patterns.join(", "))?;
         if let Some(cgroup) = &self.cgroup {
             writeln!(f, "cgroup = {}", toml_text(&cgroup.to_string_lossy()))?;
+        }
+        if let Some(socket) = &self.cri_socket {
+            writeln!(f, "cri-socket = {}", toml_text(&socket.to_string_lossy()))?;
         }
         writeln!(f, "ring-bytes = {}", self.ring_bytes)?;
         if let Some(file) = &self.ready_file {

@@ -46,6 +46,9 @@ pub struct CaptureOptions {
     /// The cgroup v2 directory to attach to [default: the mount found in /proc/mounts]
     #[arg(long, value_name = "PATH", env = "WSTAP_CGROUP")]
     pub cgroup: Option<PathBuf>,
+    /// The container runtime's CRI socket, to name containers and pods [default: they are not named]
+    #[arg(long, value_name = "PATH", env = "WSTAP_CRI_SOCKET")]
+    pub cri_socket: Option<PathBuf>,
     /// The ring between kernel and agent in bytes, a power of two from 4096; records that find it full
     /// are lost and counted [default: 8388608]
     #[arg(long, value_name = "BYTES", env = "WSTAP_RING_BYTES")]
@@ -89,6 +92,7 @@ impl CaptureOptions {
             judge: self.judge.or(weaker.judge),
             socket: self.socket.or(weaker.socket),
             cgroup: self.cgroup.or(weaker.cgroup),
+            cri_socket: self.cri_socket.or(weaker.cri_socket),
             ring_bytes: self.ring_bytes.or(weaker.ring_bytes),
         }
     }

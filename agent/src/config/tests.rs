@@ -25,6 +25,7 @@ fn every_key_is_read() {
         roles = ["server", "client"]
         allow-origin = ['https://([a-z0-9-]+\.)?example\.com']
         cgroup = "/sys/fs/cgroup"
+        cri-socket = "/run/containerd/containerd.sock"
         ready-file = "/tmp/ready"
         "#,
     )
@@ -35,6 +36,7 @@ fn every_key_is_read() {
     assert_eq!(options.ready_file, Some("/tmp/ready".into()));
     assert_eq!(options.capture.socket, Some("/tmp/s.sock".into()));
     assert_eq!(options.capture.cgroup, Some("/sys/fs/cgroup".into()));
+    assert_eq!(options.capture.cri_socket, Some("/run/containerd/containerd.sock".into()));
     assert_eq!(options.capture.judge.handshake_timeout, Some(Duration::from_secs(90)));
     assert_eq!(options.capture.judge.allow_origin, [r"https://([a-z0-9-]+\.)?example\.com"]);
 }

@@ -1,12 +1,15 @@
-//! Who owns the local socket of an event: its process.
+//! Who owns the local socket of an event: its process, and the container and pod of that.
 //!
 //! In: judged events, on a thread of their own. Out: the same with names, where they can be found.
 //! A name that cannot be found is absent, never an error. Server role: the process that listens; of several
 //! that share the socket, one worker. Client role: the process that holds the connection, while it is open.
-//! Bounds: [`OWNERS`], [`SHARE`] and [`BURST`] of look-up time, [`FOLDERS`].
+//! Names of containers and pods only with the socket of the container runtime.
+//! Bounds: [`OWNERS`], [`SHARE`] and [`BURST`] of look-up time, [`FOLDERS`], [`CONTAINERS`].
 
 mod budget;
 mod cgroup;
+mod container;
+mod cri;
 mod holder;
 mod sockets;
 
@@ -14,9 +17,10 @@ mod sockets;
 mod tests;
 
 use std::{
+    io,
     net::SocketAddr,
     num::NonZeroUsize,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -26,11 +30,12 @@ use std::{
 
 pub use budget::{BURST, SHARE};
 pub use cgroup::FOLDERS;
+pub use cri::{CONTAINERS, PACE};
 use lru::LruCache;
 
-use self::{budget::Budget, cgroup::Cgroups, holder::Holder};
+use self::{budget::Budget, cgroup::Cgroups, cri::Names, holder::Holder};
 use crate::{
-    event::{Event, Process},
+    event::{Container, Event, Process},
     handshake::{Connection, Role},
     judge::Judged,
 };
@@ -50,6 +55,7 @@ const LAST_EVENTS: Duration = Duration::from_secs(5);
 pub struct Owners {
     cgroups: Cgroups,
     remembered: LruCache<Key, Entry>,
+    names: Option<Names>,
     budget: Budget,
     counters: Arc<Counters>,
 }
@@ -65,6 +71,10 @@ pub struct Counters {
     pub over_budget: AtomicU64,
     /// Owners that were forgotten at the bound [`OWNERS`].
     pub forgotten: AtomicU64,
+    /// Containers that were left without a name at the bound [`CONTAINERS`], at each answer of the runtime.
+    pub containers_beyond: AtomicU64,
+    /// Questions that the container runtime did not answer.
+    pub runtime_errors: AtomicU64,
 }
 
 /// What an owner is remembered by.
@@ -76,9 +86,18 @@ enum Key {
     Connection { cookie: u64 },
 }
 
-#[derive(Debug)]
+/// Whose a connection is, as far as it can be told.
+#[derive(Debug, Default)]
+struct Owner {
+    process: Option<Process>,
+    container: Option<Container>,
+}
+
+#[derive(Clone, Debug)]
 struct Entry {
     holder: Option<Holder>,
+    /// The id of its container.
+    container: Option<String>,
     /// When it was last true.
     held: Instant,
     /// Until when it is believed without another look.
@@ -86,14 +105,18 @@ struct Entry {
 }
 
 impl Owners {
-    /// Nobody is known yet. `cgroup` is the cgroup v2 folder that the capture is attached to.
-    pub fn new(cgroup: impl Into<PathBuf>) -> Self {
-        Self {
+    /// Nobody is known yet. `cgroup` is the cgroup v2 folder that the capture is attached to; `runtime` the
+    /// CRI socket of the container runtime, if containers and pods are to be named.
+    pub fn new(cgroup: impl Into<PathBuf>, runtime: Option<PathBuf>) -> io::Result<Self> {
+        let counters: Arc<Counters> = Arc::default();
+        let start = |socket| Names::start(socket, Arc::clone(&counters));
+        Ok(Self {
             cgroups: Cgroups::new(cgroup.into()),
             remembered: LruCache::new(OWNERS),
+            names: runtime.map(start).transpose()?,
             budget: Budget::new(),
-            counters: Arc::default(),
-        }
+            counters,
+        })
     }
 
     /// The counters, to be read while the naming goes on.
@@ -108,63 +131,79 @@ impl Owners {
     }
 
     fn name_at(&mut self, judged: &mut Judged, now: Instant) {
-        let process = self.process(&judged.connection, now);
+        let owner = self.owner(&judged.connection, now);
         match &mut judged.event {
             Event::Handshake(event) => {
-                event.process = process;
-                event.proxy = judged.proxy.as_ref().and_then(|leg| self.process(leg, now));
+                (event.process, event.container) = (owner.process, owner.container);
+                let proxy =
+                    judged.proxy.as_ref().map(|leg| self.owner(leg, now)).unwrap_or_default();
+                (event.proxy, event.proxy_container) = (proxy.process, proxy.container);
             }
-            Event::Closure(event) => event.process = process,
+            Event::Closure(event) => {
+                (event.process, event.container) = (owner.process, owner.container);
+            }
             Event::Missed(_) => {}
         }
     }
 
-    fn process(&mut self, connection: &Connection, now: Instant) -> Option<Process> {
+    fn owner(&mut self, connection: &Connection, now: Instant) -> Owner {
+        let (holder, container) = self.find(connection, now);
+        let container = container.map(|id| {
+            let name = self.names.as_ref().and_then(|names| names.get(&id));
+            let (name, pod, namespace) = name.map_or((None, None, None), |name| {
+                (Some(name.container), name.pod, name.namespace)
+            });
+            Container { id, name, pod, namespace }
+        });
+        Owner { process: holder.map(|holder| holder.process), container }
+    }
+
+    /// The holder of the connection's local socket, and the id of its container.
+    fn find(&mut self, connection: &Connection, now: Instant) -> (Option<Holder>, Option<String>) {
         let key = match connection.role {
             Role::Server => Key::Listener { cgroup: connection.cgroup, local: connection.local },
             Role::Client => Key::Connection { cookie: connection.cookie },
         };
         let mut last = None;
         if let Some(entry) = self.remembered.get_mut(&key) {
-            let process = entry.holder.as_ref().map(|holder| holder.process.clone());
-            if now < entry.fresh_until || matches!(key, Key::Connection { .. }) {
-                return process;
-            }
-            if entry.holder.as_ref().is_some_and(Holder::holds) {
+            let fresh = now < entry.fresh_until || matches!(key, Key::Connection { .. });
+            if !fresh && entry.holder.as_ref().is_some_and(Holder::holds) {
                 entry.held = now;
                 entry.fresh_until = now + RECHECK;
-                return process;
             }
-            last = entry
-                .holder
-                .clone()
-                .filter(|_| now < entry.held + LAST_EVENTS)
-                .map(|holder| (holder, entry.held));
+            if fresh || entry.held == now {
+                return (entry.holder.clone(), entry.container.clone());
+            }
+            last =
+                (entry.holder.is_some() && now < entry.held + LAST_EVENTS).then(|| entry.clone());
         }
         if !self.budget.allows(now) {
             self.counters.over_budget.fetch_add(1, Relaxed);
-            return last.map(|(holder, _)| holder.process);
+            let known = self.cgroups.known(connection.cgroup).and_then(container_of);
+            return last.map_or((None, known), |entry| (entry.holder, entry.container));
         }
         let found = self.search(connection, now);
-        if found.for_this_connection_only {
-            return found.holder.map(|holder| holder.process);
-        }
-        let entry = match (found.holder, last) {
-            (Some(holder), _) => {
-                Entry { holder: Some(holder), held: now, fresh_until: now + RECHECK }
-            }
-            (None, Some((holder, held))) => {
-                Entry { holder: Some(holder), held, fresh_until: now + RECHECK }
-            }
-            // It may be found at the connection's next event only if it was lost in a race: not worth a place.
-            (None, None) if matches!(key, Key::Connection { .. }) => return None,
-            (None, None) => Entry { holder: None, held: now, fresh_until: now + MISS },
+        let container =
+            self.cgroups.known(connection.cgroup).and_then(container_of).or_else(|| {
+                found.holder.as_ref().and_then(|holder| container::of_process(holder.process.pid))
+            });
+        let entry = match last {
+            Some(entry) if found.holder.is_none() => Entry { fresh_until: now + RECHECK, ..entry },
+            _ => Entry {
+                fresh_until: now + if found.holder.is_some() { RECHECK } else { MISS },
+                holder: found.holder,
+                container,
+                held: now,
+            },
         };
-        let process = entry.holder.as_ref().map(|holder| holder.process.clone());
-        if self.remembered.push(key.clone(), entry).is_some_and(|(old, _)| old != key) {
+        let owner = (entry.holder.clone(), entry.container.clone());
+        // That a connection's socket is gone is not worth a place.
+        let worth = !found.for_this_connection_only
+            && (owner.0.is_some() || !matches!(key, Key::Connection { .. }));
+        if worth && self.remembered.push(key.clone(), entry).is_some_and(|(old, _)| old != key) {
             self.counters.forgotten.fetch_add(1, Relaxed);
         }
-        process
+        owner
     }
 
     /// Searches first where the socket was made, then everywhere: a listener may be passed on.
@@ -187,4 +226,8 @@ impl Owners {
         self.budget.spend(now, began.elapsed());
         found
     }
+}
+
+fn container_of(folder: &Path) -> Option<String> {
+    container::id(folder.to_str()?).map(str::to_owned)
 }

@@ -57,7 +57,7 @@ fn server(local: SocketAddr) -> Connection {
 }
 
 fn owners() -> Owners {
-    Owners::new("/nowhere")
+    Owners::new("/nowhere", None).unwrap()
 }
 
 fn myself() -> Process {
@@ -114,11 +114,11 @@ fn a_listener_on_all_addresses_is_found_for_each_unless_one_is_nearer() {
         ("::ffff:127.0.0.1", dual_local, &on_dual),
     ] {
         let local = SocketAddr::new(address.parse().unwrap(), port.port());
-        assert_eq!(owners.process(&server(local), now), Some(want.process()), "{local}");
+        assert_eq!(owners.owner(&server(local), now).process, Some(want.process()), "{local}");
     }
     // A listener for IPv4 does not take IPv6.
     let local = SocketAddr::new("::1".parse().unwrap(), local.port());
-    assert_eq!(owners.process(&server(local), now), None);
+    assert_eq!(owners.owner(&server(local), now).process, None);
 }
 
 #[test]
@@ -127,8 +127,8 @@ fn of_several_that_share_a_listener_a_worker_is_named_and_not_its_parent() {
     let (listener, local) = listen("127.0.0.1:0");
     let workers = [Server::start(&listener), Server::start(&listener)];
     let first = workers.iter().map(|worker| worker.0.id()).min();
-    let named = owners().process(&server(local), Instant::now());
-    assert_eq!(named.map(|process| process.pid), first);
+    let named = owners().owner(&server(local), Instant::now());
+    assert_eq!(named.process.map(|process| process.pid), first);
 }
 
 #[test]
@@ -138,11 +138,11 @@ fn a_client_is_named_while_its_connection_is_open_and_again_when_that_has_ended(
     let stream = TcpStream::connect(local).unwrap();
     let client = connection(Role::Client, stream.local_addr().unwrap(), local);
     let (mut owners, now) = (owners(), Instant::now());
-    assert_eq!(owners.process(&client, now), Some(myself()));
+    assert_eq!(owners.owner(&client, now).process, Some(myself()));
     drop((stream, listener));
-    assert_eq!(owners.process(&client, now + Duration::from_secs(3600)), Some(myself()));
+    assert_eq!(owners.owner(&client, now + Duration::from_secs(3600)).process, Some(myself()));
     let other = Connection { cookie: 8, ..client };
-    assert_eq!(owners.process(&other, now), None);
+    assert_eq!(owners.owner(&other, now).process, None);
 }
 
 #[test]
@@ -153,16 +153,16 @@ fn a_storm_is_served_from_memory() {
     drop(vacant);
     let (mut owners, now) = (owners(), Instant::now());
     for _ in 0..10_000 {
-        assert_eq!(owners.process(&server(local), now), Some(myself()));
-        assert_eq!(owners.process(&server(nobody), now), None);
+        assert_eq!(owners.owner(&server(local), now).process, Some(myself()));
+        assert_eq!(owners.owner(&server(nobody), now).process, None);
     }
     assert_eq!(owners.counters().searches.load(Relaxed), 2);
     assert_eq!(owners.counters().not_found.load(Relaxed), 1);
     // What is still true is not searched again; what was missed is, after a while.
     let later = now + RECHECK.max(MISS);
-    assert_eq!(owners.process(&server(local), later), Some(myself()));
+    assert_eq!(owners.owner(&server(local), later).process, Some(myself()));
     assert_eq!(owners.counters().searches.load(Relaxed), 2);
-    assert_eq!(owners.process(&server(nobody), later), None);
+    assert_eq!(owners.owner(&server(nobody), later).process, None);
     assert_eq!(owners.counters().searches.load(Relaxed), 3);
 }
 
@@ -172,9 +172,12 @@ fn searches_beyond_their_share_of_the_time_are_left_out_and_counted() {
     let (_listener, local) = listen("127.0.0.1:0");
     let (mut owners, now) = (owners(), Instant::now());
     owners.budget.spend(now, Duration::from_secs(60));
-    assert_eq!(owners.process(&server(local), now), None);
+    assert_eq!(owners.owner(&server(local), now).process, None);
     assert_eq!(owners.counters().over_budget.load(Relaxed), 1);
-    assert_eq!(owners.process(&server(local), now + Duration::from_secs(600)), Some(myself()));
+    assert_eq!(
+        owners.owner(&server(local), now + Duration::from_secs(600)).process,
+        Some(myself())
+    );
 }
 
 #[test]
@@ -185,13 +188,13 @@ fn a_server_that_ended_is_named_for_its_last_events_and_then_its_successor() {
     let was = old.process();
     drop(listener);
     let (mut owners, now) = (owners(), Instant::now());
-    assert_eq!(owners.process(&server(local), now), Some(was.clone()));
+    assert_eq!(owners.owner(&server(local), now).process, Some(was.clone()));
     drop(old);
-    assert_eq!(owners.process(&server(local), now + RECHECK), Some(was));
-    assert_eq!(owners.process(&server(local), now + LAST_EVENTS), None);
+    assert_eq!(owners.owner(&server(local), now + RECHECK).process, Some(was));
+    assert_eq!(owners.owner(&server(local), now + LAST_EVENTS).process, None);
 
     let new = Server::start(&TcpListener::bind(local).unwrap());
-    assert_eq!(owners.process(&server(local), now + LAST_EVENTS + MISS), Some(new.process()));
+    assert_eq!(owners.owner(&server(local), now + LAST_EVENTS + MISS).process, Some(new.process()));
 }
 
 #[test]
@@ -237,10 +240,10 @@ fn listeners_with_one_address_in_several_namespaces_are_told_apart_by_the_connec
         (Server::start(&listener), connection(Role::Server, local, peer), stream)
     });
     let (mut owners, now) = (owners(), Instant::now());
-    assert_eq!(owners.process(&connected, now), Some(process.process()));
+    assert_eq!(owners.owner(&connected, now).process, Some(process.process()));
     // Nothing tells: nobody is named rather than the wrong one.
-    assert_eq!(owners.process(&server(local), now), None);
-    assert_eq!(owners.process(&connected, now), Some(process.process()));
+    assert_eq!(owners.owner(&server(local), now).process, None);
+    assert_eq!(owners.owner(&connected, now).process, Some(process.process()));
 }
 
 #[test]
@@ -258,7 +261,7 @@ fn an_address_tells_the_namespace() {
             Server::start(&TcpListener::bind(("::", local.port())).unwrap())
         });
         let local = SocketAddr::new(address.parse().unwrap(), local.port());
-        assert_eq!(owners().process(&server(local), Instant::now()), Some(process.process()));
+        assert_eq!(owners().owner(&server(local), Instant::now()).process, Some(process.process()));
     }
 }
 
@@ -299,12 +302,12 @@ fn the_cgroup_tells_the_namespace_too() {
     let (_here, local) = listen("127.0.0.1:0");
     let process = in_new_namespace(|| Server::start(&TcpListener::bind(local).unwrap()));
     cgroup.take(&process);
-    let mut owners = Owners::new(root.clone());
+    let mut owners = Owners::new(root, None).unwrap();
     let inside = Connection { cgroup: cgroup.id(), ..server(local) };
-    assert_eq!(owners.process(&inside, Instant::now()), Some(process.process()));
+    assert_eq!(owners.owner(&inside, Instant::now()).process, Some(process.process()));
     // A listener that a process outside holds is found all the same.
     let (_passed_on, local) = listen("127.0.0.1:0");
     let inside = Connection { cgroup: cgroup.id(), ..server(local) };
-    assert_eq!(owners.process(&inside, Instant::now()), Some(myself()));
+    assert_eq!(owners.owner(&inside, Instant::now()).process, Some(myself()));
     drop(process);
 }

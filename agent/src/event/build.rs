@@ -48,6 +48,7 @@ impl HandshakeEvent {
             peer: exchange.connection.peer.to_string(),
             proxy_changes: Vec::new(),
             proxy: None,
+            proxy_container: None,
             process: None,
             container: None,
         }

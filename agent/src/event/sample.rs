@@ -35,6 +35,7 @@ pub(crate) fn refused() -> HandshakeEvent {
         peer: "127.0.0.1:40000".to_owned(),
         proxy_changes: Vec::new(),
         proxy: None,
+        proxy_container: None,
         process: Some(Process { pid: 42, name: "node".to_owned() }),
         container: None,
     }
