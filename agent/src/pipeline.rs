@@ -38,7 +38,7 @@ const UNNAMED_MAX: usize = 8192;
 /// Captures until `stop` turns true and publishes to the sinks.
 pub fn run(settings: &Settings, sinks: Arc<Sinks>, stop: Stop) -> anyhow::Result<()> {
     let (mut path, cgroup) = Path::open(settings)?;
-    let mut owners = Owners::new(cgroup);
+    let mut owners = Owners::new(cgroup, settings.cri_socket.clone())?;
     let (kernel, numbers, naming) =
         (Arc::clone(&path.kernel), Arc::clone(&path.numbers), owners.counters());
     sinks.set_stats_source(move || stats(&kernel, &numbers, &naming));
@@ -75,7 +75,7 @@ pub fn run(settings: &Settings, sinks: Arc<Sinks>, stop: Stop) -> anyhow::Result
 /// Captures and gives each event to `take`, until it answers false.
 pub fn capture(settings: &Settings, take: &mut dyn FnMut(Event) -> bool) -> anyhow::Result<()> {
     let (mut path, cgroup) = Path::open(settings)?;
-    let mut owners = Owners::new(cgroup);
+    let mut owners = Owners::new(cgroup, settings.cri_socket.clone())?;
     let mut wanted = true;
     while wanted {
         path.turn(&mut |mut judged| {
@@ -241,6 +241,8 @@ fn stats(kernel: &Kernel, numbers: &Numbers, naming: &enrich::Counters) -> Agent
             ("evidence", value(&numbers.forgotten)),
             ("unnamed", value(&numbers.unnamed) + value(&naming.over_budget)),
             ("owners", value(&naming.forgotten)),
+            ("containers", value(&naming.containers_beyond)),
+            ("runtime", value(&naming.runtime_errors)),
         ],
         tables: vec![
             TableStats {
