@@ -87,6 +87,9 @@ pub struct HandshakeEvent {
     /// The container of the proxy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proxy_container: Option<Container>,
+    /// The container at the other end, when it is on this host and has an address of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer_container: Option<Container>,
     /// The process that owns the local socket.
     pub process: Option<Process>,
     /// The container of that process.

@@ -241,6 +241,7 @@ fn stats(kernel: &Kernel, numbers: &Numbers, naming: &enrich::Counters) -> Agent
             ("evidence", value(&numbers.forgotten)),
             ("unnamed", value(&numbers.unnamed) + value(&naming.over_budget)),
             ("owners", value(&naming.forgotten)),
+            ("addresses", value(&naming.addresses_beyond)),
             ("containers", value(&naming.containers_beyond)),
             ("runtime", value(&naming.runtime_errors)),
         ],

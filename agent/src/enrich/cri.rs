@@ -67,12 +67,17 @@ impl Names {
 
     /// The name of a container; when it is not known, it is asked for.
     pub(super) fn get(&self, id: &str) -> Option<Name> {
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned();
+        let known = self.known(id);
         if known.is_none() {
             // Full: it was asked for already.
             let _ = self.ask.try_send(());
         }
         known
+    }
+
+    /// The name of a container, if it is known.
+    pub(super) fn known(&self, id: &str) -> Option<Name> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
     }
 }
 

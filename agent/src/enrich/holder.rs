@@ -141,7 +141,7 @@ fn sockets_of(pid: i32, connection: &Connection) -> Vec<u64> {
 }
 
 /// The processes by network namespace, those left out whose namespace may not be read.
-fn namespaces(pids: &[i32]) -> BTreeMap<u64, Vec<i32>> {
+pub(super) fn namespaces(pids: &[i32]) -> BTreeMap<u64, Vec<i32>> {
     let mut spaces: BTreeMap<u64, Vec<i32>> = BTreeMap::new();
     for pid in pids {
         if let Ok(namespace) = fs::metadata(format!("/proc/{pid}/ns/net")) {

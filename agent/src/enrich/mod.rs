@@ -1,16 +1,19 @@
-//! Who owns the local socket of an event: its process, and the container and pod of that.
+//! Who owns the local socket of an event: its process, and the container and pod of that; and which container is
+//! at the other end, when it is on this host.
 //!
 //! In: judged events, on a thread of their own. Out: the same with names, where they can be found.
 //! A name that cannot be found is absent, never an error. Server role: the process that listens; of several
 //! that share the socket, one worker. Client role: the process that holds the connection, while it is open.
 //! Names of containers and pods only with the socket of the container runtime.
-//! Bounds: [`OWNERS`], [`SHARE`] and [`BURST`] of look-up time, [`FOLDERS`], [`CONTAINERS`].
+//! Bounds: [`OWNERS`], [`SHARE`] and [`BURST`] of look-up time, [`FOLDERS`], [`CONTAINERS`],
+//! [`ADDRESSES`].
 
 mod budget;
 mod cgroup;
 mod container;
 mod cri;
 mod holder;
+mod peers;
 mod sockets;
 
 #[cfg(test)]
@@ -18,7 +21,7 @@ mod tests;
 
 use std::{
     io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     num::NonZeroUsize,
     path::{Path, PathBuf},
     sync::{
@@ -32,8 +35,9 @@ pub use budget::{BURST, SHARE};
 pub use cgroup::FOLDERS;
 pub use cri::{CONTAINERS, PACE};
 use lru::LruCache;
+pub use peers::ADDRESSES;
 
-use self::{budget::Budget, cgroup::Cgroups, cri::Names, holder::Holder};
+use self::{budget::Budget, cgroup::Cgroups, cri::Names, holder::Holder, peers::Peers};
 use crate::{
     event::{Container, Event, Process},
     handshake::{Connection, Role},
@@ -56,6 +60,7 @@ pub struct Owners {
     cgroups: Cgroups,
     remembered: LruCache<Key, Entry>,
     names: Option<Names>,
+    peers: Peers,
     budget: Budget,
     counters: Arc<Counters>,
 }
@@ -73,6 +78,8 @@ pub struct Counters {
     pub forgotten: AtomicU64,
     /// Containers that were left without a name at the bound [`CONTAINERS`], at each answer of the runtime.
     pub containers_beyond: AtomicU64,
+    /// Addresses of containers that were left out at the bound [`ADDRESSES`], at each reading.
+    pub addresses_beyond: AtomicU64,
     /// Questions that the container runtime did not answer.
     pub runtime_errors: AtomicU64,
 }
@@ -114,6 +121,7 @@ impl Owners {
             cgroups: Cgroups::new(cgroup.into()),
             remembered: LruCache::new(OWNERS),
             names: runtime.map(start).transpose()?,
+            peers: Peers::default(),
             budget: Budget::new(),
             counters,
         })
@@ -138,6 +146,7 @@ impl Owners {
                 let proxy =
                     judged.proxy.as_ref().map(|leg| self.owner(leg, now)).unwrap_or_default();
                 (event.proxy, event.proxy_container) = (proxy.process, proxy.container);
+                event.peer_container = self.peer(judged.connection.peer.ip(), now);
             }
             Event::Closure(event) => {
                 (event.process, event.container) = (owner.process, owner.container);
@@ -148,14 +157,37 @@ impl Owners {
 
     fn owner(&mut self, connection: &Connection, now: Instant) -> Owner {
         let (holder, container) = self.find(connection, now);
-        let container = container.map(|id| {
-            let name = self.names.as_ref().and_then(|names| names.get(&id));
-            let (name, pod, namespace) = name.map_or((None, None, None), |name| {
-                (Some(name.container), name.pod, name.namespace)
-            });
-            Container { id, name, pod, namespace }
-        });
+        let container = container.map(|id| self.named(id));
         Owner { process: holder.map(|holder| holder.process), container }
+    }
+
+    /// The container at the other end, when it alone has that address on this host.
+    fn peer(&mut self, address: IpAddr, now: Instant) -> Option<Container> {
+        if address.is_loopback() {
+            return None;
+        }
+        if self.peers.is_old(now) && self.budget.allows(now) {
+            let began = Instant::now();
+            let beyond = self.peers.read(now);
+            self.budget.spend(now, began.elapsed());
+            self.counters.addresses_beyond.fetch_add(beyond, Relaxed);
+        }
+        let ids: Vec<&String> = self.peers.containers(address).collect();
+        // The runtime tells of containers, but not of "pause" as one.
+        let known =
+            |id: &&&String| self.names.as_ref().is_some_and(|names| names.known(id).is_some());
+        let named: Vec<&String> = ids.iter().filter(known).copied().collect();
+        match (named.as_slice(), ids.as_slice()) {
+            ([id], _) | ([], [id]) => Some(self.named((*id).clone())),
+            _ => None,
+        }
+    }
+
+    fn named(&self, id: String) -> Container {
+        let name = self.names.as_ref().and_then(|names| names.get(&id));
+        let (name, pod, namespace) = name
+            .map_or((None, None, None), |name| (Some(name.container), name.pod, name.namespace));
+        Container { id, name, pod, namespace }
     }
 
     /// The holder of the connection's local socket, and the id of its container.

@@ -3,9 +3,10 @@
 //! In: a process of the network namespace, a connection. Out: socket inodes. Needs no capability.
 
 use std::{
-    fs::File,
+    collections::BTreeSet,
+    fs::{self, File},
     io::{BufRead as _, BufReader},
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
 };
 
 use procfs::{
@@ -55,25 +56,24 @@ pub(super) fn connected(pid: i32, local: SocketAddr, peer: SocketAddr) -> Option
 /// Whether `address` is one of the namespace of `pid`.
 pub(super) fn assigned(pid: i32, address: IpAddr) -> bool {
     let address = address.to_canonical();
-    if address.is_loopback() {
-        return true;
-    }
-    match address {
-        IpAddr::V4(address) => {
-            let trie = std::fs::read_to_string(format!("/proc/{pid}/net/fib_trie"));
-            let leaf = format!("|-- {address}");
-            trie.unwrap_or_default()
-                .lines()
-                .skip_while(|line| line.trim_start() != leaf)
-                .nth(1)
-                .is_some_and(|line| line.trim_start() == "/32 host LOCAL")
-        }
-        IpAddr::V6(address) => {
-            let table = std::fs::read_to_string(format!("/proc/{pid}/net/if_inet6"));
-            let own = format!("{:032x}", address.to_bits());
-            table.unwrap_or_default().lines().any(|line| line.starts_with(&own))
-        }
-    }
+    address.is_loopback() || addresses(pid).contains(&address)
+}
+
+/// The addresses of the namespace of `pid`, without loopback.
+pub(super) fn addresses(pid: i32) -> BTreeSet<IpAddr> {
+    let read = |file| fs::read_to_string(format!("/proc/{pid}/net/{file}")).unwrap_or_default();
+    let (trie, table) = (read("fib_trie"), read("if_inet6"));
+    // A leaf of the trie, and on the next line what it is; each stands there twice ("Main" and "Local").
+    let leaves = trie.lines().map(str::trim_start).zip(trie.lines().map(str::trim_start).skip(1));
+    let v4 = leaves
+        .filter(|(_, what)| *what == "/32 host LOCAL")
+        .filter_map(|(leaf, _)| leaf.strip_prefix("|-- ")?.parse::<Ipv4Addr>().ok())
+        .map(IpAddr::V4);
+    let v6 = table
+        .lines()
+        .filter_map(|line| u128::from_str_radix(line.split(' ').next()?, 16).ok())
+        .map(|bits| IpAddr::V6(Ipv6Addr::from_bits(bits)));
+    v4.chain(v6).filter(|address| !address.is_loopback()).collect()
 }
 
 /// The rows with the port of `local` and, if there is a `peer`, with its port; without one listeners only.

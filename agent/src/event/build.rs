@@ -49,6 +49,7 @@ impl HandshakeEvent {
             proxy_changes: Vec::new(),
             proxy: None,
             proxy_container: None,
+            peer_container: None,
             process: None,
             container: None,
         }

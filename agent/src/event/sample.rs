@@ -36,6 +36,7 @@ pub(crate) fn refused() -> HandshakeEvent {
         proxy_changes: Vec::new(),
         proxy: None,
         proxy_container: None,
+        peer_container: None,
         process: Some(Process { pid: 42, name: "node".to_owned() }),
         container: None,
     }

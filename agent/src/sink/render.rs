@@ -11,7 +11,7 @@ use std::{
 use anstyle::{AnsiColor, Style};
 
 use crate::event::{
-    Change, ClosureEvent, Event, Evidence, HandshakeEvent, Outcome, Process, ProxyChange,
+    Change, ClosureEvent, Container, Event, Evidence, HandshakeEvent, Outcome, Process, ProxyChange,
 };
 
 /// The longest value in an event's first line, in characters.
@@ -113,6 +113,7 @@ impl Text {
             safe(event.host.as_deref().unwrap_or("(no host)"), SHORT) + &safe(&event.path, SHORT),
         ];
         line.extend(self.process(event.process.as_ref(), event.server.as_deref()));
+        line.extend(event.container.as_ref().map(|container| self.container(container)));
         if let Some(cause) = event.cause {
             let mut text = self.paint(CAUSE, cause.code());
             if let Some(confidence) = event.confidence {
@@ -130,6 +131,13 @@ impl Text {
         if !event.evidence.is_empty() {
             let evidence: Vec<_> = event.evidence.iter().map(evidence).collect();
             text += &self.below("evidence", &evidence.join("; "));
+        }
+        let proxy = self.process(event.proxy.as_ref(), None);
+        let place = event.proxy_container.as_ref().or(event.peer_container.as_ref());
+        if proxy.is_some() || place.is_some() {
+            let place = place.map(|container| self.container(container));
+            let both: Vec<_> = proxy.into_iter().chain(place).collect();
+            text += &self.below("from", &both.join(" "));
         }
         for change in &event.proxy_changes {
             text += &self.below("proxy", &proxy_change(change));
@@ -153,6 +161,7 @@ impl Text {
             safe(event.path.as_deref().unwrap_or("(path unseen)"), SHORT),
         ];
         line.extend(self.process(event.process.as_ref(), None));
+        line.extend(event.container.as_ref().map(|container| self.container(container)));
         line.push(format!(
             "after {:.1}s, idle {:.1}s, {} in, {} out",
             event.connection_seconds, event.idle_seconds, event.messages_in, event.messages_out
@@ -195,6 +204,17 @@ impl Text {
             (None, None) => return None,
         };
         Some(self.paint(LABEL, &text))
+    }
+
+    /// Where a process runs: the pod, else the container's name, else the head of its id.
+    fn container(&self, container: &Container) -> String {
+        let Container { id, name, pod, namespace } = container;
+        let text = match (namespace, pod, name) {
+            (Some(namespace), Some(pod), _) => format!("in pod {namespace}/{pod}"),
+            (_, _, Some(name)) => format!("in container {name}"),
+            _ => format!("in container {}", id.get(..12).unwrap_or(id)),
+        };
+        self.paint(LABEL, &safe(&text, SHORT))
     }
 
     /// A line under the event.

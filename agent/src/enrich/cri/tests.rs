@@ -193,7 +193,9 @@ impl Drop for Containerd {
         }
         if std::thread::panicking() {
             let log = fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
-            eprintln!("{log}");
+            log.lines()
+                .filter(|line| line.contains("level=error"))
+                .for_each(|line| eprintln!("{line}"));
         }
         self.process.kill().unwrap();
         self.process.wait().unwrap();
@@ -244,6 +246,8 @@ fn a_real_runtime_names_the_containers_and_pods_on_both_ends() {
         assert_eq!(event.proxy_container.as_ref().map(|found| &found.id), Some(&proxy.id));
         event.container.as_ref().is_some_and(|found| found.name.is_some()).then_some(event)
     });
+    // The other end is the proxy: named by its address, too.
+    assert_eq!(event.peer_container.as_ref(), Some(&proxy));
     assert_eq!((event.container, event.proxy_container), (Some(backend), Some(proxy)));
     assert_ne!(event.process, event.proxy);
 

@@ -1,6 +1,6 @@
 use super::{Format, safe};
 use crate::event::{
-    Change, Event, Evidence, HandshakeEvent, MissedEvent, Outcome, ProxyChange,
+    Change, Container, Event, Evidence, HandshakeEvent, MissedEvent, Outcome, Process, ProxyChange,
     sample::{accepted, closure, refused},
 };
 
@@ -31,6 +31,31 @@ fn a_refused_handshake_reads_as_one_line_with_evidence_and_fix_under_it() {
          proxy     rewrote Host: app.example became backend:8080\n    \
          fix       add the origin to the server's allow-list\n"
     );
+}
+
+#[test]
+fn pods_and_containers_are_named_at_both_ends() {
+    let container = |pod: Option<&str>| Container {
+        id: "0b8a6c9d1e2f30415263748596a7b8c9dae0f1021324354657687980a1b2c3d4".to_owned(),
+        name: None,
+        pod: pod.map(str::to_owned),
+        namespace: pod.map(|_| "shop".to_owned()),
+    };
+    let event = HandshakeEvent {
+        container: Some(container(Some("chat-0"))),
+        peer_container: Some(container(None)),
+        ..refused()
+    };
+    let shown = text(PLAIN, &Event::Handshake(event.clone()));
+    assert!(shown.contains(" node[42] (ws) in pod shop/chat-0 "), "{shown}");
+    assert!(shown.contains("\n    from      in container 0b8a6c9d1e2f\n"), "{shown}");
+    let event = HandshakeEvent {
+        proxy: Some(Process { pid: 7, name: "nginx".to_owned() }),
+        proxy_container: Some(container(Some("ingress"))),
+        ..event
+    };
+    let shown = text(PLAIN, &Event::Handshake(event));
+    assert!(shown.contains("\n    from      nginx[7] in pod shop/ingress\n"), "{shown}");
 }
 
 #[test]
