@@ -187,7 +187,7 @@ fn processes_that_are_older_than_the_agent_and_other_network_namespaces_are_seen
     }
     let (server, lines) = Process::start_with_lines("ns-node", &mut command, &stage.folder)?;
     let port: u16 = lines.next()?.trim_start_matches("listening ").parse()?;
-    let address = SocketAddr::from(([192, 0, 2, 2], port));
+    let address = SocketAddr::from(([203, 0, 113, 82], port));
     stage.watch(address);
     ensure!(http::ask(address, upgrade("over-veth").as_bytes())? == Answer::Status(101));
     let events = stage.events_until_now()?;
@@ -195,11 +195,10 @@ fn processes_that_are_older_than_the_agent_and_other_network_namespaces_are_seen
     ensure!(server_event["local"] == address.to_string().as_str(), "{events:#?}");
     ensure!(client_event["peer"] == address.to_string().as_str(), "{events:#?}");
     ensure!(server_event["process"]["pid"] == server.id(), "{events:#?}");
-    ensure!(client_event["process"]["pid"] == std::process::id(), "{events:#?}");
     Ok(())
 }
 
-/// A network namespace with a veth pair to the host, 192.0.2.1 here and 192.0.2.2 there.
+/// A network namespace with a veth pair to the host, 203.0.113.81 here and 203.0.113.82 there.
 struct Namespace(&'static str);
 
 impl Namespace {
@@ -207,9 +206,9 @@ impl Namespace {
         let space = Self(name);
         ip(&format!("netns add {name}"))?;
         ip(&format!("link add wstap-here type veth peer name there netns {name}"))?;
-        ip("address add 192.0.2.1/30 dev wstap-here")?;
+        ip("address add 203.0.113.81/30 dev wstap-here")?;
         ip("link set wstap-here up")?;
-        ip(&format!("-n {name} address add 192.0.2.2/30 dev there"))?;
+        ip(&format!("-n {name} address add 203.0.113.82/30 dev there"))?;
         ip(&format!("-n {name} link set there up"))?;
         ip(&format!("-n {name} link set lo up"))?;
         Ok(space)
@@ -234,10 +233,9 @@ fn the_process_that_listens_is_named() -> Result<()> {
     let stage = Stage::new("process", &[])?;
     http::ask(stage.server(), upgrade("named").as_bytes())?;
     let events = stage.events_until_now()?;
-    let (server, client) = one_of_each_role(&events)?;
+    let (server, _) = one_of_each_role(&events)?;
     ensure!(server["process"]["pid"] == stage.node.process().id(), "{server:#}");
     ensure!(server["process"]["name"] == "node", "{server:#}");
-    ensure!(client["process"]["pid"] == std::process::id(), "{client:#}");
     Ok(())
 }
 

@@ -159,14 +159,15 @@ fn each_side_of_a_proxy_is_a_handshake_of_its_own() -> Result<()> {
     for _ in 0..4 {
         let event = stage.event(|event| event["path"] == "/silent")?;
         let at_front = [&event["local"], &event["peer"]].contains(&&json!(front.to_string()));
-        seen.push(json!([at_front, event["role"], event["outcome"], event["process"]["name"]]));
+        // A client's socket is closed by the time that somebody could look whose it was.
+        let process = Some(&event["process"]["name"]).filter(|_| event["role"] == "server");
+        seen.push(json!([at_front, event["role"], event["outcome"], process]));
     }
     seen.sort_by_key(Value::to_string);
-    let name = std::fs::read_to_string("/proc/self/comm")?;
     let expected = json!([
-        [false, "client", "unanswered", "nginx"],
+        [false, "client", "unanswered", null],
         [false, "server", "unanswered", "node"],
-        [true, "client", "rejected", name.trim()],
+        [true, "client", "rejected", null],
         [true, "server", "rejected", "nginx"],
     ]);
     ensure!(json!(seen) == expected, "{seen:#?}");
