@@ -31,6 +31,12 @@ pub enum Violation {
     BadControlFrame = 5,
     /// An HTTP head where a frame should be.
     HttpHead = 6,
+    /// A close frame with half a code (section 5.5.1) or one that must not be sent (section 7.4).
+    BadCloseFrame = 7,
+    /// A continuation of no message, or a message within another (section 5.4).
+    BadFragmentation = 8,
+    /// A 64-bit length whose first bit is set (section 5.2).
+    BadLength = 9,
 }
 
 impl Violation {
@@ -43,6 +49,9 @@ impl Violation {
             4 => Some(Self::ReservedOpcode),
             5 => Some(Self::BadControlFrame),
             6 => Some(Self::HttpHead),
+            7 => Some(Self::BadCloseFrame),
+            8 => Some(Self::BadFragmentation),
+            9 => Some(Self::BadLength),
             _ => None,
         }
     }
@@ -53,7 +62,10 @@ impl Violation {
 pub const STEPS: u32 = 256;
 
 /// Segments in a row that must consist of whole plausible frames before a lost place is found again.
-const EVIDENCE: u8 = 2;
+const EVIDENCE: u8 = 3;
+
+/// [`Walk::evidence`]: the current segment does not consist of whole plausible frames.
+const REFUTED: u8 = u8::MAX;
 
 /// A frame's header and, of a close frame, the code: at most 14 bytes of header, and 2.
 const HEADER: usize = 16;
@@ -82,9 +94,11 @@ pub struct Walk {
     flags: u8,
     /// How many bytes `header` holds; `have <= HEADER`.
     have: u8,
-    /// Good segments in a row while the place is lost.
+    /// Good segments in a row while the place is lost, or [`REFUTED`].
     evidence: u8,
-    reserved: [u8; 6],
+    /// 1 between the fragments of a message.
+    fragmented: u8,
+    reserved: [u8; 5],
 }
 
 /// [`Walk::flags`]: the walk began.
@@ -104,6 +118,8 @@ struct Header {
     opcode: u8,
     last: bool,
     rsv1: bool,
+    /// What begins with it is hardly ever anything else.
+    is_evidence: bool,
     close_code: u16,
 }
 
@@ -126,8 +142,18 @@ impl Walk {
         self.next
     }
 
-    /// A FIN or RST passed.
-    pub fn ended(&mut self, rst: bool) {
+    /// Whether the walk began.
+    pub const fn is_started(&self) -> bool {
+        self.flags & STARTED != 0
+    }
+
+    /// A FIN or RST passed. `missed`: the walk did not see all bytes before it, and there may have been
+    /// a close frame among them.
+    pub fn ended(&mut self, missed: bool, rst: bool) {
+        let first = self.flags & (half_flags::FIN | half_flags::RST) == 0;
+        if first && missed && !self.is_over() {
+            self.lose();
+        }
         self.flags |= if rst { half_flags::RST } else { half_flags::FIN };
     }
 
@@ -170,6 +196,9 @@ impl Walk {
     pub fn enter(&mut self, step: &Step, segment: &Segment, len: u32) -> u32 {
         if step.begin {
             self.begin(segment.seq.wrapping_add(step.frames));
+            if step.join {
+                self.lose();
+            }
         } else if step.join || self.flags & STARTED == 0 {
             self.join(segment.seq);
         }
@@ -181,7 +210,9 @@ impl Walk {
         let at = match place(self.next, segment.received, seq, len - offset) {
             Place::Next(skip) => offset + skip,
             Place::Missed(gap) => {
-                self.skip(gap);
+                if !self.is_over() {
+                    self.skip(gap);
+                }
                 offset
             }
             Place::Ahead => {
@@ -213,8 +244,7 @@ impl Walk {
         }
         if at < len {
             self.lose();
-        }
-        if self.flags & half_flags::UNSYNCHRONISED != 0 {
+        } else if self.flags & half_flags::UNSYNCHRONISED != 0 {
             self.weigh();
         }
         self.join_ahead();
@@ -225,12 +255,12 @@ impl Walk {
         self.violation != 0 || self.close_code != 0
     }
 
-    /// One step: over the rest of a payload, over a whole header, or over one byte of a header. Gives
-    /// the offset behind it.
+    /// One step: over the rest of a payload, over a whole header and its payload, or over one byte of a
+    /// header. Gives the offset behind it.
     #[inline(always)]
     pub fn step<P: Payload + ?Sized>(&mut self, at: u32, payload: &P, from_client: bool) -> u32 {
         let left = payload.len().saturating_sub(at);
-        if self.is_over() {
+        if self.is_over() || self.evidence == REFUTED {
             return payload.len();
         }
         if self.remaining > 0 {
@@ -243,7 +273,10 @@ impl Walk {
         {
             let header = read(&bytes, from_client);
             self.take(&header);
-            return at + u32::from(header.need);
+            let behind = u32::from(header.need);
+            let part = self.remaining.min(u64::from(left.saturating_sub(behind)));
+            self.pass(part);
+            return at + behind + part as u32;
         }
         let Some([byte]) = payload.read::<1>(at) else { return payload.len() };
         let have = usize::from(self.have) & (HEADER - 1);
@@ -265,20 +298,27 @@ impl Walk {
     #[inline(always)]
     fn take(&mut self, header: &Header) {
         self.have = 0;
-        if header.violation != 0 {
-            if self.flags & half_flags::UNSYNCHRONISED != 0 {
-                // Not at a frame boundary: no evidence.
-                self.evidence = u8::MAX;
-            } else if self.flags & half_flags::LOST_PLACE != 0 {
-                // Found again at the wrong place.
+        let lost = self.flags & half_flags::LOST_PLACE != 0;
+        let unsynchronised = self.flags & half_flags::UNSYNCHRONISED != 0;
+        let misplaced = header.opcode < 8 && (header.opcode == 0) != (self.fragmented != 0);
+        if header.violation != 0 || (misplaced && !lost) {
+            if lost {
+                // Not at a frame's beginning, or found again at the wrong place.
                 self.lose();
-            } else {
+                self.evidence = REFUTED;
+            } else if header.violation != 0 {
                 self.violation = header.violation;
+            } else {
+                self.violation = Violation::BadFragmentation as u8;
             }
             return;
         }
+        if unsynchronised && !header.is_evidence {
+            self.evidence = REFUTED;
+            return;
+        }
         self.remaining = header.rest;
-        if self.flags & half_flags::UNSYNCHRONISED != 0 {
+        if unsynchronised {
             return;
         }
         match header.opcode {
@@ -286,8 +326,9 @@ impl Walk {
                 self.close_code = header.close_code;
                 self.close_ns = self.last_ns;
             }
-            9.. => self.pings += 1,
+            9.. => self.pings = self.pings.saturating_add(1),
             _ => {
+                self.fragmented = u8::from(!header.last);
                 if header.rsv1 {
                     self.flags |= half_flags::RSV1;
                 }
@@ -305,7 +346,7 @@ impl Walk {
         self.remaining -= bytes;
         if self.remaining == 0 && self.flags & IN_LAST != 0 {
             self.flags &= !IN_LAST;
-            self.messages += 1;
+            self.messages = self.messages.saturating_add(1);
         }
     }
 
@@ -331,7 +372,7 @@ impl Walk {
     /// A segment passed while the place was lost: did it consist of whole plausible frames?
     #[inline(always)]
     fn weigh(&mut self) {
-        let whole = self.remaining == 0 && self.have == 0 && self.evidence != u8::MAX;
+        let whole = self.remaining == 0 && self.have == 0 && self.evidence != REFUTED;
         self.remaining = 0;
         self.have = 0;
         self.evidence = if whole { self.evidence + 1 } else { 0 };
@@ -356,14 +397,17 @@ impl Walk {
     /// The bytes before a remembered range have come: the range's turn is over too.
     #[inline(always)]
     fn join_ahead(&mut self) {
-        if self.ahead_from == self.ahead_to || self.next != self.ahead_from {
+        let before = self.ahead_from.wrapping_sub(self.next);
+        if self.ahead_from == self.ahead_to || before.cast_signed() > 0 {
             return;
         }
-        let gap = self.ahead_to.wrapping_sub(self.ahead_from);
-        self.next = self.ahead_to;
+        let gap = self.ahead_to.wrapping_sub(self.next);
         self.ahead_from = self.ahead_to;
-        if !self.is_over() {
-            self.skip(gap);
+        if gap.cast_signed() > 0 {
+            self.next = self.ahead_to;
+            if !self.is_over() {
+                self.skip(gap);
+            }
         }
     }
 }
@@ -384,6 +428,7 @@ fn read(bytes: &[u8; HEADER], from_client: bool) -> Header {
     let mut need = 2 + extended + if masked { 4 } else { 0 };
     let mut rest = payload;
     let mut close_code = 0;
+    let mut violation = violation(b0, short, masked, from_client, [b0, b1, b2, b3]);
     if opcode == 8 {
         close_code = 1005;
         if matches!(short, 2..=125) {
@@ -395,14 +440,24 @@ fn read(bytes: &[u8; HEADER], from_client: bool) -> Header {
             need += 2;
             rest -= 2;
         }
+        let sendable = matches!(close_code, 1000..=1003 | 1007..=1014 | 3000..=4999);
+        if violation == 0 && (short == 1 || (short > 1 && !sendable)) {
+            violation = Violation::BadCloseFrame as u8;
+        }
     }
+    let minimal = match short {
+        126 => payload > 125,
+        127 => payload > 65535,
+        _ => true,
+    };
     Header {
         need,
         rest,
-        violation: violation(b0, short, masked, from_client, [b0, b1, b2, b3]),
+        violation,
         opcode,
         last: b0 & 0x80 != 0,
         rsv1: b0 & 0x40 != 0,
+        is_evidence: minimal && matches!(opcode, 1 | 2 | 9 | 10),
         close_code,
     }
 }
@@ -427,6 +482,9 @@ fn violation(b0: u8, short: u8, masked: bool, from_client: bool, four: [u8; 4]) 
     }
     if control && (b0 & 0x80 == 0 || short > 125) {
         return Violation::BadControlFrame as u8;
+    }
+    if short == 127 && four[2] & 0x80 != 0 {
+        return Violation::BadLength as u8;
     }
     0
 }

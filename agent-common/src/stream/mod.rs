@@ -45,9 +45,9 @@ pub struct Step {
     pub truncated: bool,
     /// Offset from which this segment's bytes are frames; [`NO_FRAMES`] when none are.
     pub frames: u32,
-    /// The walk begins here, at a known frame boundary.
+    /// The walk is made and begins here, at a known frame boundary.
     pub begin: bool,
-    /// The walk begins here, without knowing where a frame begins.
+    /// The walk begins here, without knowing where a frame begins, also when `begin` is set.
     pub join: bool,
     /// The answer is a 101 and its head ends at `frames`.
     pub opened: bool,

@@ -106,7 +106,10 @@ pub fn ending<H: Host>(
     if !open && !(candidate && (!answered || half == half::RESPONSE)) {
         return;
     }
-    let next = if open { host.walk_of(half).map_or(next, |walk| walk.next()) } else { next };
+    let next = match if open { host.walk_of(half) } else { None } {
+        Some(walk) if walk.is_started() => walk.next(),
+        _ => next,
+    };
     // A FIN or RST elsewhere than at the next byte is old, early, or forged (RFC 5961 section 3).
     if segment.seq != segment.received
         && place(next, segment.received, segment.seq, 1) != Place::Next(0)
@@ -114,7 +117,7 @@ pub fn ending<H: Host>(
         return;
     }
     if open && let Some(walk) = host.walk_of(half) {
-        walk.ended(rst);
+        walk.ended(segment.seq != next, rst);
     }
     host.send_summary(Kind::Ending, half, request::epoch(request), rst);
 }

@@ -91,11 +91,14 @@ pub fn request<P: Payload + ?Sized>(
     let len = payload.len();
     let answered = response::epoch(other) == epoch(half.word);
     if answered && response::is_tunnel(other) {
-        return tunnel(half, segment);
+        return tunnel(half, segment, len);
     }
     let (skip, ahead) = match place(half.next, segment.received, segment.seq, len) {
         Place::Next(skip) => (skip, false),
-        Place::Missed(_) => (0, false),
+        Place::Missed(_) => {
+            half.tail = 0;
+            (0, false)
+        }
         Place::Ahead => (0, true),
         Place::Noise => return Step::NONE,
     };
@@ -165,33 +168,48 @@ fn head<P: Payload + ?Sized>(half: &mut RequestHalf, skip: u32, ahead: bool, pay
         }
         return step;
     }
-    // Frames behind the head come at most a few in the same segment: look near its end.
-    let behind = if new > scan::HEAD_END_SCAN { len - scan::HEAD_END_SCAN } else { skip };
     let before = half.tail;
     half.tail = scan::push_tail(before, payload, skip);
-    if half.tail != scan::CRLF_CRLF {
-        let end = payload.head_end(behind, before, Which::Last);
-        if end != 0 {
-            step.frames = end;
-            step.begin = true;
-            half.enter(EARLY);
-        }
+    if half.tail == scan::CRLF_CRLF {
+        return step;
     }
+    let fin = payload.read::<1>(skip).is_some_and(|[first]| first & 0x80 != 0);
+    if before == scan::CRLF_CRLF && fin {
+        // No request begins with such a byte.
+        step.frames = skip;
+    } else {
+        // Frames behind the head come at most a few in the same segment: look near its end.
+        let far = new > scan::HEAD_END_SCAN;
+        let behind = if far { len - scan::HEAD_END_SCAN } else { skip };
+        let end = payload.head_end(behind, if far { 0 } else { before }, Which::Last);
+        if end == 0 {
+            return step;
+        }
+        step.frames = end;
+    }
+    step.begin = true;
+    half.enter(EARLY);
     step
 }
 
 /// A segment after a 101.
 #[inline(always)]
-fn tunnel(half: &mut RequestHalf, segment: &Segment) -> Step {
+fn tunnel(half: &mut RequestHalf, segment: &Segment, len: u32) -> Step {
     let mut step = Step { frames: 0, ..Step::NONE };
-    match phase(half.word) {
-        TUNNEL | EARLY => {}
-        // The head ended where the next byte begins, so a frame begins there.
-        HEAD if half.tail == scan::CRLF_CRLF && segment.seq == half.next => step.begin = true,
-        _ => step.join = true,
-    }
-    if phase(half.word) != TUNNEL {
+    if matches!(phase(half.word), TUNNEL | EARLY) {
         half.enter(TUNNEL);
+        return step;
     }
+    match place(half.next, segment.received, segment.seq, len) {
+        // The head ended where the next byte begins, so a frame begins there.
+        Place::Next(skip) if phase(half.word) == HEAD && half.tail == scan::CRLF_CRLF => {
+            step.frames = skip;
+            step.begin = true;
+        }
+        Place::Next(_) | Place::Missed(_) => step.join = true,
+        // What begins the walk is still to come.
+        Place::Ahead | Place::Noise => return Step::NONE,
+    }
+    half.enter(TUNNEL);
     step
 }

@@ -44,6 +44,13 @@ const TUNNEL: u32 = 5;
 /// The length of `HTTP/1.1 101`.
 const STATUS_LINE: u8 = 12;
 
+/// [`ResponseHalf::status`] of what is no status line.
+const NO_STATUS: u16 = u16::MAX;
+
+/// How many windows of [`scan::HEAD_END_SCAN`] bytes of one segment are searched for the end of a
+/// 101's head: as many as fill [`REST_CAP`]. Behind them the walk begins without a place.
+const WINDOWS: u32 = REST_CAP / scan::HEAD_END_SCAN;
+
 /// The epoch in a response half's word.
 pub(super) const fn epoch(word: u32) -> u16 {
     word as u16
@@ -84,11 +91,31 @@ impl ResponseHalf {
 
     /// One byte of the status line.
     fn status_byte(&mut self, byte: u8) {
-        if self.line >= 9 {
+        let fits = match self.line {
+            0 => byte == b'H',
+            1 | 2 => byte == b'T',
+            3 => byte == b'P',
+            4 => byte == b'/',
+            5 => byte == b'1',
+            6 => byte == b'.',
+            8 => byte == b' ',
+            _ => byte.is_ascii_digit(),
+        };
+        if !fits {
+            self.status = NO_STATUS;
+        } else if self.line >= 9 && self.status != NO_STATUS {
             self.status =
                 self.status.wrapping_mul(10).wrapping_add(u16::from(byte.wrapping_sub(b'0')));
         }
         self.line += 1;
+    }
+
+    /// Bytes of the answer were never seen.
+    fn missed(&mut self) {
+        self.tail = 0;
+        if phase(self.word) == STATUS {
+            self.restart();
+        }
     }
 }
 
@@ -119,7 +146,8 @@ pub fn response<P: Payload + ?Sized>(
         // Segments that nobody waits for are not looked at, so `next` is only now known.
         half.next = segment.received;
     }
-    let (skip, ahead) = match place(half.next, segment.received, segment.seq, len) {
+    let place = place(half.next, segment.received, segment.seq, len);
+    let (skip, ahead) = match place {
         Place::Next(skip) => (skip, false),
         Place::Missed(_) => (0, false),
         Place::Ahead => (0, true),
@@ -137,7 +165,21 @@ pub fn response<P: Payload + ?Sized>(
     if ahead {
         return ship(half, 0, len);
     }
+    if matches!(place, Place::Missed(_)) {
+        half.missed();
+        if phase(half.word) == SWITCHING {
+            // The head's end may be among what was missed.
+            half.enter(TUNNEL);
+            return open(half, skip, len, skip, true);
+        }
+    }
     head(half, skip, payload)
+}
+
+/// The 101's head ended: the frames begin at `frames`, or, with `join`, somewhere.
+#[inline(always)]
+fn open(half: &mut ResponseHalf, from: u32, to: u32, frames: u32, join: bool) -> Step {
+    Step { opened: true, begin: true, join, frames, ..ship(half, from, to) }
 }
 
 /// Sends `from..to` of the segment, as far as the cap allows.
@@ -156,12 +198,14 @@ fn head<P: Payload + ?Sized>(half: &mut ResponseHalf, skip: u32, payload: &P) ->
     let len = payload.len();
     let mut at = skip;
     if phase(half.word) == INTERIM {
-        let end = payload.head_end(at, half.tail, Which::First);
-        if end == 0 {
-            half.tail = scan::push_tail(half.tail, payload, at);
-            return ship(half, skip, len);
+        if half.tail != scan::CRLF_CRLF {
+            let end = payload.head_end(at, half.tail, Which::First);
+            if end == 0 {
+                half.tail = scan::push_tail(half.tail, payload, at);
+                return ship(half, skip, len);
+            }
+            at = end;
         }
-        at = end;
         half.restart();
         half.enter(STATUS);
     }
@@ -191,13 +235,22 @@ fn head<P: Payload + ?Sized>(half: &mut ResponseHalf, skip: u32, payload: &P) ->
     if phase(half.word) != SWITCHING {
         return ship(half, skip, len);
     }
-    let end = payload.head_end(at, half.tail, Which::First);
-    if end == 0 {
+    let mut end = payload.head_end(at, half.tail, Which::First);
+    let mut window = at;
+    let mut round = 1;
+    while round < WINDOWS && end == 0 && len - window > scan::HEAD_END_SCAN {
+        round += 1;
+        // An end that straddles the windows lies whole in the second one.
+        window += scan::HEAD_END_SCAN - 3;
+        end = payload.head_end(window, 0, Which::First);
+    }
+    let join = end == 0 && len - window > scan::HEAD_END_SCAN;
+    if end == 0 && !join {
         half.tail = scan::push_tail(half.tail, payload, at);
         return ship(half, skip, len);
     }
     half.enter(TUNNEL);
-    Step { opened: true, begin: true, frames: end, ..ship(half, skip, end) }
+    if join { open(half, skip, len, skip, true) } else { open(half, skip, end, end, false) }
 }
 
 /// Reads the status line from `at` on, as far as this segment has it; gives the offset behind it.
@@ -206,8 +259,11 @@ fn status_line<P: Payload + ?Sized>(half: &mut ResponseHalf, at: u32, payload: &
     if half.line == 0
         && let Some(line) = payload.read::<12>(at)
     {
-        let [.., hundreds, tens, ones] = line;
+        let [h, t1, t2, p, slash, one, dot, _, space, hundreds, tens, ones] = line;
         half.status_byte_run([hundreds, tens, ones]);
+        if [h, t1, t2, p, slash, one, dot, space] != *b"HTTP/1. " {
+            half.status = NO_STATUS;
+        }
         return at + u32::from(STATUS_LINE);
     }
     let mut at = at;

@@ -10,7 +10,7 @@ use super::{
     client,
 };
 use crate::{
-    handshake::{CloseBy, EarlyClose, End, Opening, Role, Violation},
+    handshake::{CloseBy, EarlyClose, End, Opening, Role},
     http::{Headers, Version},
 };
 
@@ -216,25 +216,8 @@ fn client_end(case: &Case<'_>) -> End {
 
 fn violation(case: &Case<'_>) -> Option<Finding> {
     let broken = opening(case)?.violation?;
-    let (what, sure) = match broken {
-        Violation::MaskedFromServer => ("the server's first frame is masked", Confidence::Certain),
-        Violation::UnmaskedFromClient => {
-            ("the client's first frame is not masked", Confidence::Certain)
-        }
-        Violation::ReservedBits => {
-            ("a frame sets reserved bits and no extension was agreed", Confidence::Certain)
-        }
-        Violation::ReservedOpcode => ("a frame has a reserved opcode", Confidence::Certain),
-        Violation::BadControlFrame => {
-            ("a control frame is fragmented or longer than 125 bytes", Confidence::Certain)
-        }
-        Violation::HttpHead => {
-            ("a second HTTP answer stands where the first frame should be", Confidence::Certain)
-        }
-    };
-    Some(
-        Finding::new(Cause::InvalidFrames, sure, what).with([Evidence::new("after the 101", what)]),
-    )
+    let what = broken.what();
+    Some(Finding::certain(Cause::InvalidFrames, what).with([Evidence::new("after the 101", what)]))
 }
 
 /// Some servers say 101 to HTTP/1.0 and then drop the connection, because they count it as one that is

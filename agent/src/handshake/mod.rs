@@ -201,4 +201,27 @@ pub enum Violation {
     BadControlFrame,
     /// A second HTTP head where a frame should be.
     HttpHead,
+    /// A close frame with half a code, or one that must not be sent (sections 5.5.1 and 7.4).
+    BadCloseFrame,
+    /// A continuation of no message, or a message within another (section 5.4).
+    BadFragmentation,
+    /// A 64-bit length whose first bit is set (section 5.2).
+    BadLength,
+}
+
+impl Violation {
+    /// What was done, in words that fit behind a colon.
+    pub const fn what(self) -> &'static str {
+        match self {
+            Self::MaskedFromServer => "a frame from the server is masked",
+            Self::UnmaskedFromClient => "a frame from the client is not masked",
+            Self::ReservedBits => "a frame sets reserved bits and no extension was agreed",
+            Self::ReservedOpcode => "a frame has a reserved opcode",
+            Self::BadControlFrame => "a control frame is fragmented or longer than 125 bytes",
+            Self::HttpHead => "an HTTP head stands where a frame should be",
+            Self::BadCloseFrame => "a close frame has half a code, or one that must not be sent",
+            Self::BadFragmentation => "the fragments of two messages are mixed",
+            Self::BadLength => "a frame's length has its first bit set",
+        }
+    }
 }

@@ -32,6 +32,9 @@ fn violation(half: &HalfSummary) -> Option<Violation> {
         frame::Violation::ReservedOpcode => Violation::ReservedOpcode,
         frame::Violation::BadControlFrame => Violation::BadControlFrame,
         frame::Violation::HttpHead => Violation::HttpHead,
+        frame::Violation::BadCloseFrame => Violation::BadCloseFrame,
+        frame::Violation::BadFragmentation => Violation::BadFragmentation,
+        frame::Violation::BadLength => Violation::BadLength,
     })
 }
 

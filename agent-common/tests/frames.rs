@@ -1,0 +1,413 @@
+//! The frame walk against the frame codec of a WebSocket library: whatever the network does with the
+//! segments, the walk says what the library says, or that it lost its place.
+
+mod wire;
+
+use std::io::Cursor;
+
+use proptest::prelude::*;
+use tungstenite::protocol::frame::{
+    FrameHeader,
+    coding::{Control, Data, OpCode},
+};
+use wire::{Network, Passing, Receiver, network};
+use wstap_common::{
+    frame::{STEPS, Violation, Walk},
+    record::{HalfSummary, half_flags},
+    stream::{Segment, Step},
+};
+
+/// One frame.
+#[derive(Clone, Debug)]
+struct Frame {
+    opcode: OpCode,
+    last: bool,
+    payload: Vec<u8>,
+}
+
+impl Frame {
+    fn control(kind: Control, payload: Vec<u8>) -> Self {
+        Self { opcode: OpCode::Control(kind), last: true, payload }
+    }
+
+    fn encode(&self, mask: Option<[u8; 4]>, into: &mut Vec<u8>) {
+        let header = FrameHeader {
+            is_final: self.last,
+            opcode: self.opcode,
+            mask,
+            ..FrameHeader::default()
+        };
+        header.format(self.payload.len() as u64, into).unwrap();
+        let mask = mask.unwrap_or_default();
+        into.extend(self.payload.iter().zip(mask.iter().cycle()).map(|(byte, key)| byte ^ key));
+    }
+}
+
+/// What the library reads in a stream of frames: data messages, pings and pongs, the close code; and
+/// where each frame begins.
+fn library(stream: &[u8]) -> (u32, u32, u16, Vec<usize>) {
+    let (mut messages, mut pings, mut close, mut at) = (0, 0, 0, Vec::new());
+    let mut cursor = Cursor::new(stream);
+    loop {
+        let begin = cursor.position() as usize;
+        let Some((header, len)) = FrameHeader::parse(&mut cursor).unwrap() else { break };
+        at.push(begin);
+        let payload = &stream[cursor.position() as usize..][..len as usize];
+        match header.opcode {
+            OpCode::Data(_) => messages += u32::from(header.is_final),
+            OpCode::Control(Control::Close) => {
+                let mask = header.mask.unwrap_or_default();
+                close = match *payload {
+                    [] => 1005,
+                    [a, b, ..] => u16::from_be_bytes([a ^ mask[0], b ^ mask[1]]),
+                    _ => unreachable!(),
+                };
+                break;
+            }
+            OpCode::Control(_) => pings += 1,
+        }
+        cursor.set_position(cursor.position() + len);
+    }
+    (messages, pings, close, at)
+}
+
+fn payload(max: usize) -> impl Strategy<Value = Vec<u8>> {
+    let len = prop_oneof![
+        4 => prop_oneof![Just(0), Just(125), Just(126)],
+        1 => prop_oneof![Just(65535), Just(65536), 0_usize..140_000],
+        8 => 0_usize..30,
+        8 => 0_usize..3000,
+    ];
+    (len.prop_map(move |len| len.min(max)), any::<u8>(), 0..4_u8).prop_map(|(len, seed, kind)| {
+        let mut state = u32::from(seed) + 1;
+        let random = move || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 24) as u8
+        };
+        match kind {
+            0 => vec![0; len],
+            1 => vec![seed; len],
+            2 => b"{\"type\":\"ping\",\"payload\":[1,2,3]}\r\n\r\n"
+                .iter()
+                .copied()
+                .cycle()
+                .take(len)
+                .collect(),
+            _ => std::iter::repeat_with(random).take(len).collect(),
+        }
+    })
+}
+
+fn control() -> impl Strategy<Value = Frame> {
+    (any::<bool>(), payload(125)).prop_map(|(ping, payload)| {
+        Frame::control(if ping { Control::Ping } else { Control::Pong }, payload)
+    })
+}
+
+/// A message in fragments with control frames between them.
+fn message() -> impl Strategy<Value = Vec<Frame>> {
+    let part = || (payload(usize::MAX), prop::collection::vec(control(), 0..2));
+    let parts = prop_oneof![3 => Just(1), 1 => 1_usize..4]
+        .prop_flat_map(move |count| prop::collection::vec(part(), count));
+    (any::<bool>(), parts).prop_map(|(text, parts)| {
+        let first = if text { Data::Text } else { Data::Binary };
+        let count = parts.len();
+        let mut frames = Vec::new();
+        for (index, (payload, controls)) in parts.into_iter().enumerate() {
+            let opcode = OpCode::Data(if index == 0 { first } else { Data::Continue });
+            frames.push(Frame { opcode, last: index + 1 == count, payload });
+            frames.extend(controls);
+        }
+        frames
+    })
+}
+
+fn close() -> impl Strategy<Value = Frame> {
+    let code = prop_oneof![1000_u16..1004, 1007_u16..1015, 3000_u16..5000];
+    prop::option::of((code, payload(123))).prop_map(|close| {
+        let payload = close.map_or(Vec::new(), |(code, reason)| {
+            [code.to_be_bytes().as_slice(), reason.as_slice()].concat()
+        });
+        Frame::control(Control::Close, payload)
+    })
+}
+
+/// One direction's frames as bytes, and whether they are the client's.
+fn half() -> impl Strategy<Value = (Vec<u8>, bool)> {
+    let frames = prop::collection::vec(
+        prop_oneof![4 => message(), 1 => control().prop_map(|f| vec![f])],
+        0..12,
+    );
+    (frames, prop::option::of(close()), any::<bool>(), any::<[u8; 4]>()).prop_map(
+        |(frames, close, client, mask)| {
+            let mut stream = Vec::new();
+            for frame in frames.into_iter().flatten().chain(close) {
+                frame.encode(client.then_some(mask), &mut stream);
+            }
+            (stream, client)
+        },
+    )
+}
+
+/// The walk of what passed; the stream begins at sequence number `first`, at a frame's beginning, in
+/// the segment that has `glued` bytes of a head before it.
+fn walk(
+    stream: &[u8],
+    passing: &[Passing],
+    client: bool,
+    first: u32,
+    glued: usize,
+    incoming: bool,
+) -> HalfSummary {
+    let mut walk = Walk::default();
+    let mut receiver = Receiver::new(stream.len());
+    let head = [b'x'; 2000];
+    let mut begun = false;
+    for segment in passing {
+        let bytes = &stream[segment.from..segment.to];
+        let received = if incoming { receiver.next() } else { segment.from };
+        // The walk is there from the segment that ends the head.
+        if segment.seen && (begun || segment.from == 0) {
+            let glued = if begun { 0 } else { glued };
+            let seq = first.wrapping_add(segment.from as u32).wrapping_sub(glued as u32);
+            let received = first.wrapping_add(received as u32).wrapping_sub(glued as u32);
+            let payload = [&head[..glued], bytes].concat();
+            let step = Step { frames: glued as u32, begin: !begun, ..Step::NONE };
+            let data = Segment { seq, received, now_ns: 7 };
+            walk.segment(&step, &data, payload.as_slice(), client);
+            begun = true;
+        }
+        receiver.take(*segment);
+    }
+    let next = if begun { walk.next() } else { first };
+    walk.ended(next != first.wrapping_add(stream.len() as u32), false);
+    walk.summary()
+}
+
+/// Whether no segment makes the walk take more steps than it may.
+fn fits(passing: &[Passing], begins: &[usize]) -> bool {
+    passing.iter().all(|segment| {
+        let frames = begins.iter().filter(|at| (segment.from..segment.to).contains(*at)).count();
+        // A payload's rest, the cut header at each end, and the whole frames.
+        frames + 32 <= STEPS as usize
+    })
+}
+
+const LOST: u8 = half_flags::LOST_PLACE | half_flags::UNSYNCHRONISED;
+
+fn agrees(said: &HalfSummary, messages: u32, pings: u32, close: u16) -> Result<(), TestCaseError> {
+    prop_assert_eq!(said.violation, 0, "a rule that nobody broke");
+    if said.flags & LOST == 0 {
+        prop_assert_eq!((said.messages, said.pings, said.close_code), (messages, pings, close));
+        prop_assert_eq!(said.close_ns, if close == 0 { 0 } else { 7 });
+    } else {
+        prop_assert!(said.messages <= messages && said.pings <= pings);
+        prop_assert!(said.close_code == 0 || said.close_code == close, "{}", said.close_code);
+        if close != 0 && said.close_code == 0 {
+            prop_assert!(said.flags & half_flags::LOST_PLACE != 0);
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn in_order_the_walk_says_what_the_library_says(
+        (stream, client) in half(),
+        cuts in wire::cuts(),
+        first: u32,
+        glued in 0_usize..2000,
+        incoming: bool,
+    ) {
+        let (messages, pings, close, begins) = library(&stream);
+        let passing = Network::in_order(cuts).carry(stream.len());
+        let said = walk(&stream, &passing, client, first, glued, incoming);
+        if fits(&passing, &begins) {
+            prop_assert_eq!(said.flags & LOST, 0);
+        }
+        agrees(&said, messages, pings, close)?;
+    }
+
+    #[test]
+    fn repeated_and_reordered_segments_change_nothing_or_lose_the_place(
+        (stream, client) in half(),
+        network in network(false),
+        first: u32,
+        incoming: bool,
+    ) {
+        let (messages, pings, close, begins) = library(&stream);
+        let mut passing = network.carry(stream.len());
+        if !incoming {
+            // A sender passes its bytes in order, and some of them again.
+            passing.sort_by_key(|segment| segment.to);
+        }
+        let said = walk(&stream, &passing, client, first, 0, incoming);
+        let mut ahead = 0;
+        let in_order = passing.iter().all(|segment| {
+            let fits = segment.from <= ahead;
+            ahead = ahead.max(segment.to);
+            fits
+        });
+        if in_order && fits(&passing, &begins) {
+            prop_assert_eq!(said.flags & LOST, 0);
+        }
+        agrees(&said, messages, pings, close)?;
+    }
+
+    #[test]
+    fn bytes_that_were_never_seen_make_nothing_up(
+        (stream, client) in half(),
+        network in network(true),
+        first: u32,
+        incoming: bool,
+    ) {
+        let (messages, pings, close, _) = library(&stream);
+        let mut passing = network.carry(stream.len());
+        if !incoming {
+            passing.sort_by_key(|segment| segment.to);
+        }
+        let said = walk(&stream, &passing, client, first, 0, incoming);
+        if said.flags & LOST == 0 {
+            // Only payload was missed.
+            prop_assert_eq!(said.messages, messages);
+        }
+        agrees(&said, messages, pings, close)?;
+    }
+
+    #[test]
+    fn a_walk_that_joins_in_the_middle_makes_nothing_up(
+        (stream, client) in half(),
+        at: prop::sample::Index,
+        cuts in wire::cuts(),
+    ) {
+        let (messages, pings, close, _) = library(&stream);
+        let from = at.index(stream.len() + 1);
+        let mut walk = Walk::default();
+        for segment in Network::in_order(cuts).carry(stream.len() - from) {
+            let (seq, bytes) = (segment.from as u32, &stream[from..][segment.from..segment.to]);
+            let step = Step { frames: 0, join: segment.from == 0, ..Step::NONE };
+            walk.segment(&step, &Segment { seq, received: seq, now_ns: 7 }, bytes, client);
+        }
+        let said = walk.summary();
+        prop_assert!(from == stream.len() || said.flags & half_flags::LOST_PLACE != 0);
+        if from < stream.len() {
+            agrees(&said, messages, pings, close)?;
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_taken(
+        segments in prop::collection::vec((any::<u32>(), any::<u32>(), payload(3000), any::<(bool, bool)>(), 0_u32..20), 1..20),
+        near: bool,
+        client: bool,
+    ) {
+        let mut walk = Walk::default();
+        let mut bytes = 0;
+        for (seq, received, payload, (begin, join), frames) in segments {
+            let (seq, received) = if near { (seq % 5000, received % 5000) } else { (seq, received) };
+            let step = Step { frames, begin, join, ..Step::NONE };
+            let told = walk.segment(&step, &Segment { seq, received, now_ns: 7 }, payload.as_slice(), client);
+            bytes += payload.len() as u32;
+            let said = walk.summary();
+            prop_assert!(!told || said.close_code != 0 || said.violation != 0);
+            prop_assert!(said.messages <= bytes && said.pings <= bytes);
+            prop_assert!(said.violation == 0 || Violation::from_wire(said.violation).is_some());
+        }
+    }
+}
+
+/// What one segment of bytes at a frame's beginning says.
+fn of(bytes: &[u8], client: bool) -> HalfSummary {
+    let step = Step { frames: 0, begin: true, ..Step::NONE };
+    let mut walk = Walk::default();
+    walk.segment(&step, &Segment { seq: 0, received: 0, now_ns: 7 }, bytes, client);
+    walk.summary()
+}
+
+#[test]
+fn each_rule_that_is_broken_is_named_however_the_header_is_cut() {
+    for (bytes, client, rule) in [
+        (&b"\x81\x80abcd"[..], false, Violation::MaskedFromServer),
+        (b"\x81\x02hi", true, Violation::UnmaskedFromClient),
+        (b"\xa1\x02hi", false, Violation::ReservedBits),
+        (b"\xc9\x02hi", false, Violation::ReservedBits),
+        (b"\x83\x02hi", false, Violation::ReservedOpcode),
+        (b"\x8b\x02hi", false, Violation::ReservedOpcode),
+        (b"\x09\x02hi", false, Violation::BadControlFrame),
+        (b"\x89\x7e\x00\x80", false, Violation::BadControlFrame),
+        (b"HTTP/1.1 502 Bad Gateway", false, Violation::HttpHead),
+        (b"\x88\x02\x00\x00", false, Violation::BadCloseFrame),
+        (b"\x88\x02\x03\xed", false, Violation::BadCloseFrame),
+        (b"\x88\x02\x13\x88", false, Violation::BadCloseFrame),
+        (b"\x88\x01\x03", false, Violation::BadCloseFrame),
+        (b"\x80\x02hi", false, Violation::BadFragmentation),
+        (b"\x01\x02hi\x81\x02hi", false, Violation::BadFragmentation),
+    ] {
+        let said = of(bytes, client);
+        assert_eq!(Violation::from_wire(said.violation), Some(rule), "{bytes:x?}");
+        assert_eq!(said.close_code, 0);
+        let mut walk = Walk::default();
+        for (at, byte) in bytes.iter().enumerate() {
+            let step = Step { frames: 0, begin: at == 0, ..Step::NONE };
+            let segment = Segment { seq: at as u32, received: at as u32, now_ns: 7 };
+            walk.segment(&step, &segment, [*byte].as_slice(), client);
+        }
+        assert_eq!(walk.summary().violation, rule as u8, "{bytes:x?}, byte by byte");
+    }
+}
+
+#[test]
+fn a_close_frame_behind_bytes_that_were_never_seen_is_not_made_up_from_payload() {
+    // A big message of which a part was never seen; what follows looks like close frames.
+    let mut walk = Walk::default();
+    let mut pass = |seq: u32, bytes: &[u8], begin| {
+        let step = Step { frames: 0, begin, ..Step::NONE };
+        walk.segment(&step, &Segment { seq, received: seq, now_ns: 7 }, bytes, false);
+    };
+    pass(0, b"\x81\x05hello", true);
+    for at in 0..20 {
+        pass(100 + at * 4, b"\x88\x02\x03\xe8", false);
+    }
+    let said = walk.summary();
+    assert_eq!(said.close_code, 0);
+    assert_ne!(said.flags & half_flags::UNSYNCHRONISED, 0);
+}
+
+#[test]
+fn a_lost_place_is_found_again_behind_whole_frames() {
+    let mut walk = Walk::default();
+    let mut seq = 0;
+    let mut pass = |gap: u32, bytes: &[u8], begin| {
+        let step = Step { frames: 0, begin, ..Step::NONE };
+        seq += gap;
+        walk.segment(&step, &Segment { seq, received: seq, now_ns: 7 }, bytes, false);
+        seq += bytes.len() as u32;
+        walk.summary()
+    };
+    pass(0, b"\x81\x05hello", true);
+    assert_ne!(pass(9, b"\x81\x05hello", false).flags & half_flags::UNSYNCHRONISED, 0);
+    for _ in 0..3 {
+        pass(0, b"\x81\x05hello\x82\x00", false);
+    }
+    let said = pass(0, b"\x88\x02\x03\xe9", false);
+    assert_eq!(said.flags & LOST, half_flags::LOST_PLACE);
+    assert_eq!(said.close_code, 1001);
+}
+
+#[test]
+fn a_fin_ahead_of_the_walk_says_that_the_end_was_not_seen() {
+    let mut walk = Walk::default();
+    let step = Step { frames: 0, begin: true, ..Step::NONE };
+    walk.segment(
+        &step,
+        &Segment { seq: 0, received: 0, now_ns: 7 },
+        b"\x81\x02hi".as_slice(),
+        false,
+    );
+    walk.ended(true, false);
+    walk.ended(false, true);
+    let said = walk.summary();
+    assert_eq!(said.flags, LOST | half_flags::FIN | half_flags::RST);
+}

@@ -1,0 +1,469 @@
+//! The stream machine before and around the 101: which bytes it sends to user space and where it begins to
+//! walk, whatever the network does with the segments.
+
+mod wire;
+
+use proptest::prelude::*;
+use wire::{Network, Receiver, cuts, network};
+use wstap_common::{
+    frame::Walk,
+    payload::Payload,
+    record::{Kind, half, half_flags},
+    stream::{
+        HEAD_CAP, REST_CAP, RequestHalf, ResponseHalf, Segment, Step,
+        observe::{self, Host},
+    },
+};
+
+const REQUEST: &[u8] = b"GET /chat HTTP/1.1\r\nHost: app.example\r\nUpgrade: websocket\r\n\
+    Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+    Sec-WebSocket-Version: 13\r\nOrigin: https://app.example\r\n\r\n";
+const ACCEPTED: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
+    Connection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+const REFUSED: &[u8] = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno";
+const ORDINARY: &[u8] = b"GET /style.css HTTP/1.1\r\nHost: app.example\r\n\r\n";
+const FOUND: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+/// Masked with zeros: a text message, a ping, and a close frame with 1001.
+const FROM_CLIENT: &[u8] = b"\x81\x82\0\0\0\0hi\x89\x80\0\0\0\0\x88\x82\0\0\0\0\x03\xe9";
+/// A text message whose text looks like the end of a head, and a close frame with 1000.
+const FROM_SERVER: &[u8] = b"\x81\x08SIP\r\n\r\nx\x88\x02\x03\xe8";
+const CODES: (u16, u16) = (1001, 1000);
+
+/// What was sent of one half: its epoch, the offset in the stream, and the bytes.
+type Sent = Vec<(u16, usize, Vec<u8>)>;
+
+/// A connection and the hook on it, with which one side says something after the other.
+struct Wire {
+    request: RequestHalf,
+    response: ResponseHalf,
+    host: Hook,
+    /// How much each half has sent.
+    said: [usize; 2],
+    first: [u32; 2],
+}
+
+/// What the machine asked for.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Asked {
+    sent: [Sent; 2],
+    truncated: bool,
+    opened: u32,
+    summaries: Vec<(u8, u8)>,
+}
+
+#[derive(Default)]
+struct Hook {
+    asked: Asked,
+    /// The current segment and where it stands.
+    payload: Vec<u8>,
+    at: usize,
+    walks: Option<[Walk; 2]>,
+}
+
+impl Host for Hook {
+    fn send_bytes(&mut self, half: u8, epoch: u16, step: &Step) {
+        let from = step.from as usize;
+        let bytes = self.payload[from..from + step.len as usize].to_vec();
+        self.asked.sent[usize::from(half)].push((epoch, self.at.wrapping_add(from), bytes));
+        self.asked.truncated |= step.truncated;
+    }
+
+    fn send_summary(&mut self, kind: Kind, half: u8, _: u16, _: bool) {
+        self.asked.summaries.push((kind as u8, half));
+    }
+
+    fn walk<P: Payload + ?Sized>(
+        &mut self,
+        half: u8,
+        step: &Step,
+        segment: &Segment,
+        payload: &P,
+    ) -> bool {
+        if step.begin && self.walks.is_none() {
+            self.walks = Some(Default::default());
+        }
+        self.walk_of(half)
+            .is_some_and(|walk| walk.segment(step, segment, payload, half == half::REQUEST))
+    }
+
+    fn walk_of(&mut self, half: u8) -> Option<&mut Walk> {
+        self.walks.as_mut()?.get_mut(usize::from(half))
+    }
+
+    fn opened(&mut self, _: u64) {
+        self.asked.opened += 1;
+    }
+
+    fn is_open(&mut self) -> bool {
+        self.asked.opened > 0
+    }
+}
+
+impl Wire {
+    fn new(first: [u32; 2]) -> Self {
+        Self {
+            request: RequestHalf::new(first[0]),
+            response: ResponseHalf::default(),
+            host: Hook::default(),
+            said: [0; 2],
+            first,
+        }
+    }
+
+    /// One half says `bytes`, over `network`.
+    fn say(&mut self, half: u8, bytes: &[u8], network: &Network) {
+        let of = usize::from(half);
+        let mut receiver = Receiver::new(bytes.len());
+        for passing in network.carry(bytes.len()) {
+            if passing.seen {
+                let (seq, received) =
+                    (self.seq(half, passing.from), self.seq(half, receiver.next()));
+                self.host.at = self.said[of] + passing.from;
+                self.segment(half, seq, received, &bytes[passing.from..passing.to]);
+            }
+            receiver.take(passing);
+        }
+        self.said[of] += bytes.len();
+    }
+
+    /// The sequence number of what a half says next, and so many bytes behind it.
+    fn seq(&self, half: u8, offset: usize) -> u32 {
+        let of = usize::from(half);
+        self.first[of].wrapping_add((self.said[of] + offset) as u32)
+    }
+
+    fn segment(&mut self, half: u8, seq: u32, received: u32, payload: &[u8]) {
+        let segment = Segment { seq, received, now_ns: 7 };
+        self.host.payload = payload.to_vec();
+        let (request, response) = (&mut self.request, &mut self.response);
+        if half == half::REQUEST {
+            let other = (response.word, response.answers);
+            observe::request_data(&mut self.host, request, other, &segment, payload);
+        } else {
+            observe::response_data(&mut self.host, response, request.word, &segment, payload);
+        }
+    }
+
+    fn fin(&mut self, half: u8, rst: bool) {
+        let seq = self.seq(half, 0);
+        let segment = Segment { seq, received: seq, now_ns: 7 };
+        let words = (self.request.word, self.response.word);
+        let next = if half == half::REQUEST { self.request.next } else { self.response.next };
+        observe::ending(&mut self.host, half, words, next, &segment, rst);
+    }
+
+    /// What was sent of a half from offset `from` on, put together; `None` with a hole.
+    fn together(&self, half: u8, from: usize) -> Option<Vec<u8>> {
+        let mut bytes: Vec<Option<u8>> = Vec::new();
+        for (_, at, part) in &self.host.asked.sent[usize::from(half)] {
+            for (at, byte) in (*at..).zip(part) {
+                let Some(offset) = at.checked_sub(from) else { continue };
+                if bytes.len() <= offset {
+                    bytes.resize(offset + 1, None);
+                }
+                bytes[offset] = Some(*byte);
+            }
+        }
+        bytes.into_iter().collect()
+    }
+
+    /// The close codes of both halves, and whether either walk lost its place.
+    fn codes(&self) -> ((u16, u16), bool) {
+        let [request, response] = self.host.walks.unwrap_or_default().map(|walk| walk.summary());
+        assert_eq!((request.violation, response.violation), (0, 0), "a rule that nobody broke");
+        let lost = (request.flags | response.flags)
+            & (half_flags::LOST_PLACE | half_flags::UNSYNCHRONISED);
+        ((request.close_code, response.close_code), lost != 0)
+    }
+}
+
+const WHOLE: usize = usize::MAX / 2;
+
+fn whole() -> Network {
+    Network::in_order(vec![WHOLE])
+}
+
+/// A request head with so many bytes more, in header fields of 50 bytes.
+fn long(head: &[u8], more: usize) -> Vec<u8> {
+    let mut long = head[..head.len() - 2].to_vec();
+    for _ in 0..more / 50 {
+        long.extend_from_slice(b"X-Filler: 0123456789012345678901234567890123456\r\n");
+    }
+    long.extend_from_slice(b"\r\n");
+    long
+}
+
+/// What a client may send before the handshake on the same connection, and what comes back.
+fn before() -> impl Strategy<Value = Vec<(Vec<u8>, Vec<u8>)>> {
+    let post: &[u8] = b"POST /log HTTP/1.1\r\nContent-Length: 4\r\n\r\nGET ";
+    let round = prop_oneof![
+        Just((ORDINARY.to_vec(), FOUND.to_vec())),
+        Just((post.to_vec(), FOUND.to_vec())),
+        Just((REQUEST.to_vec(), REFUSED.to_vec())),
+        Just((b"PROXY TCP4 192.0.2.1 192.0.2.2 40000 80\r\n".to_vec(), Vec::new())),
+        Just((
+            b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x01\xc0\0\x02\x02\x9c\x40\0\x50"
+                .to_vec(),
+            Vec::new()
+        )),
+    ];
+    prop::collection::vec(round, 0..4)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_handshake_in_any_cut_is_sent_whole_and_its_frames_are_walked(
+        first: [u32; 2],
+        before in before(),
+        more in prop_oneof![Just(0), 0_usize..4000],
+        interim in prop::collection::vec(prop_oneof![Just("100 Continue"), Just("103 Early Hints")], 0..2),
+        request_cuts in cuts(),
+        response_cuts in cuts(),
+        glued: [bool; 2],
+        frame_cuts in cuts(),
+    ) {
+        let mut wire = Wire::new(first);
+        for (request, response) in before {
+            wire.say(half::REQUEST, &request, &whole());
+            wire.say(half::RESPONSE, &response, &whole());
+        }
+        let from = wire.said;
+        wire.host.asked = Asked::default();
+        let head = long(REQUEST, more);
+        let interim: String = interim.iter().map(|i| format!("HTTP/1.1 {i}\r\nLink: </a>\r\n\r\n")).collect();
+        let answer = [interim.as_bytes(), &long(ACCEPTED, more)].concat();
+        let (request_net, response_net) = (Network::in_order(request_cuts), Network::in_order(response_cuts));
+        let frame_net = Network::in_order(frame_cuts);
+        if glued[0] {
+            wire.say(half::REQUEST, &[&head[..], FROM_CLIENT].concat(), &request_net);
+        } else {
+            wire.say(half::REQUEST, &head, &request_net);
+        }
+        if glued[1] {
+            wire.say(half::RESPONSE, &[&answer[..], FROM_SERVER].concat(), &response_net);
+        } else {
+            wire.say(half::RESPONSE, &answer, &response_net);
+            wire.say(half::RESPONSE, FROM_SERVER, &frame_net);
+        }
+        if !glued[0] {
+            wire.say(half::REQUEST, FROM_CLIENT, &frame_net);
+        }
+        wire.fin(half::RESPONSE, false);
+        wire.fin(half::REQUEST, false);
+
+        prop_assert_eq!(wire.host.asked.opened, 1);
+        let sent = wire.together(half::REQUEST, from[0]).expect("a hole in the request");
+        prop_assert!(sent.starts_with(&head));
+        let answered = wire.together(half::RESPONSE, from[1]).expect("a hole in the answer");
+        prop_assert_eq!(answered, answer, "the answer and no frame");
+        let (codes, lost) = wire.codes();
+        prop_assert_eq!(codes.1, CODES.1);
+        prop_assert!(codes.0 == CODES.0 || (lost && codes.0 == 0));
+        if !glued[0] {
+            prop_assert_eq!((codes, lost), (CODES, false));
+        }
+    }
+
+    #[test]
+    fn reordered_segments_make_nothing_up(
+        first: [u32; 2],
+        more in prop_oneof![Just(0), 0_usize..4000],
+        nets in [network(false), network(false)],
+    ) {
+        let mut wire = Wire::new(first);
+        let head = long(REQUEST, more);
+        let answer = long(ACCEPTED, more);
+        wire.say(half::REQUEST, &[&head[..], FROM_CLIENT].concat(), &nets[0]);
+        wire.say(half::RESPONSE, &[&answer[..], FROM_SERVER].concat(), &nets[1]);
+        wire.fin(half::RESPONSE, false);
+        let sent = wire.together(half::REQUEST, 0).expect("a hole in the request");
+        prop_assert!(sent.starts_with(&head));
+        let (codes, lost) = wire.codes();
+        prop_assert!(codes.0 == CODES.0 || codes.0 == 0);
+        prop_assert!(codes.1 == CODES.1 || (codes.1 == 0 && (lost || wire.host.asked.opened == 0)));
+    }
+
+    #[test]
+    fn bytes_that_were_never_seen_make_nothing_up(
+        first: [u32; 2],
+        more in prop_oneof![Just(0), 0_usize..4000],
+        nets in [network(true), network(true)],
+    ) {
+        let mut wire = Wire::new(first);
+        wire.say(half::REQUEST, &[&long(REQUEST, more)[..], FROM_CLIENT].concat(), &nets[0]);
+        wire.say(half::RESPONSE, &[&long(ACCEPTED, more)[..], FROM_SERVER].concat(), &nets[1]);
+        wire.fin(half::RESPONSE, false);
+        let (codes, lost) = wire.codes();
+        prop_assert!(codes.0 == CODES.0 || codes.0 == 0);
+        prop_assert!(codes.1 == CODES.1 || (codes.1 == 0 && (lost || wire.host.asked.opened == 0)));
+    }
+
+    #[test]
+    fn segments_outside_of_the_window_change_nothing(
+        first: [u32; 2],
+        forged in prop::collection::vec((any::<bool>(), 200_000_u32..0x7fff_0000, any::<bool>(), 0..3_usize), 1..10),
+    ) {
+        let play = |forge: bool| {
+            let mut wire = Wire::new(first);
+            let mut forged = forged.iter().cycle();
+            let mut spoof = |wire: &mut Wire| {
+                let (ahead, by, response, what) = forged.next().unwrap();
+                let half = if *response { half::RESPONSE } else { half::REQUEST };
+                let next = wire.seq(half, 0);
+                let seq = if *ahead { next.wrapping_add(*by) } else { next.wrapping_sub(*by) };
+                if forge && (half == half::REQUEST || wire.said[1] > 0) {
+                    wire.segment(half, seq, next, [REQUEST, ACCEPTED, FROM_SERVER][*what]);
+                }
+            };
+            spoof(&mut wire);
+            wire.say(half::REQUEST, REQUEST, &whole());
+            spoof(&mut wire);
+            wire.say(half::RESPONSE, &ACCEPTED[..50], &whole());
+            spoof(&mut wire);
+            wire.say(half::RESPONSE, &ACCEPTED[50..], &whole());
+            spoof(&mut wire);
+            wire.say(half::REQUEST, FROM_CLIENT, &whole());
+            spoof(&mut wire);
+            wire.say(half::RESPONSE, FROM_SERVER, &whole());
+            (wire.codes(), wire.host.asked)
+        };
+        prop_assert_eq!(play(true), play(false));
+    }
+
+    #[test]
+    fn any_bytes_are_taken_and_the_caps_hold(
+        segments in prop::collection::vec(
+            (any::<bool>(), any::<u32>(), any::<u32>(), 0..10_usize, prop::collection::vec(any::<u8>(), 0..300), any::<bool>()),
+            1..30,
+        ),
+        near: bool,
+    ) {
+        let mut wire = Wire::new([0; 2]);
+        for (response, seq, received, what, bytes, fin) in segments {
+            let words = [REQUEST, ACCEPTED, ORDINARY, FOUND, b"HTTP/1.1 ", b"\r\n\r\n", b"GET ", b"websocket"];
+            let bytes = words.get(what).map_or(bytes, |word| word.to_vec());
+            let half = if response { half::RESPONSE } else { half::REQUEST };
+            let (seq, received) = if near { (seq % 1000, received % 1000) } else { (seq, received) };
+            wire.segment(half, seq, received, &bytes);
+            if fin {
+                let words = (wire.request.word, wire.response.word);
+                let segment = Segment { seq, received, now_ns: 7 };
+                observe::ending(&mut wire.host, half, words, wire.request.next, &segment, response);
+            }
+        }
+        let mut sent = std::collections::BTreeMap::new();
+        for (epoch, _, bytes) in &wire.host.asked.sent[0] {
+            *sent.entry(*epoch).or_insert(0) += bytes.len();
+        }
+        prop_assert!(sent.values().all(|sent| *sent <= HEAD_CAP as usize));
+    }
+}
+
+#[test]
+fn a_handshake_byte_by_byte_is_walked_without_losing_the_place() {
+    let mut wire = Wire::new([5, 6]);
+    let bytes = Network::in_order(vec![1]);
+    wire.say(half::REQUEST, ORDINARY, &bytes);
+    wire.say(half::RESPONSE, FOUND, &bytes);
+    wire.say(half::REQUEST, REQUEST, &bytes);
+    wire.say(half::RESPONSE, ACCEPTED, &bytes);
+    wire.say(half::REQUEST, FROM_CLIENT, &bytes);
+    wire.say(half::RESPONSE, FROM_SERVER, &bytes);
+    assert_eq!(wire.codes(), (CODES, false));
+    assert_eq!(wire.together(half::REQUEST, ORDINARY.len()).unwrap(), REQUEST);
+    assert_eq!(wire.together(half::RESPONSE, FOUND.len()).unwrap(), ACCEPTED);
+}
+
+#[test]
+fn ordinary_requests_are_not_sent() {
+    let mut wire = Wire::new([5, 6]);
+    for _ in 0..10 {
+        wire.say(half::REQUEST, ORDINARY, &whole());
+        wire.say(half::RESPONSE, FOUND, &whole());
+    }
+    assert_eq!(wire.host.asked, Asked::default());
+}
+
+#[test]
+fn an_ordinary_request_pipelined_before_the_handshake_is_sent_with_it() {
+    let mut wire = Wire::new([5, 6]);
+    let both = [ORDINARY, REQUEST].concat();
+    wire.say(half::REQUEST, &both, &whole());
+    wire.say(half::RESPONSE, FOUND, &whole());
+    wire.say(half::RESPONSE, ACCEPTED, &whole());
+    wire.say(half::REQUEST, FROM_CLIENT, &whole());
+    wire.say(half::RESPONSE, FROM_SERVER, &whole());
+    assert_eq!(wire.together(half::REQUEST, 0).unwrap(), both);
+    assert_eq!(wire.codes(), (CODES, false));
+}
+
+#[test]
+fn early_frames_behind_the_head_are_walked() {
+    for (glued, cut) in [(true, WHOLE), (false, WHOLE), (false, 1)] {
+        let mut wire = Wire::new([5, 6]);
+        if glued {
+            wire.say(half::REQUEST, &[REQUEST, FROM_CLIENT].concat(), &whole());
+        } else {
+            wire.say(half::REQUEST, REQUEST, &whole());
+            wire.say(half::REQUEST, FROM_CLIENT, &Network::in_order(vec![cut]));
+        }
+        wire.say(half::RESPONSE, &[ACCEPTED, FROM_SERVER].concat(), &whole());
+        assert_eq!(wire.codes(), (CODES, false), "{glued} {cut}");
+    }
+}
+
+#[test]
+fn a_preamble_may_come_with_the_request() {
+    let v2 = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x01\xc0\0\x02\x02\x9c\x40\0\x50";
+    for preamble in [&b"PROXY TCP4 192.0.2.1 192.0.2.2 40000 80\r\n"[..], v2] {
+        let mut wire = Wire::new([5, 6]);
+        let both = [preamble, REQUEST].concat();
+        wire.say(half::REQUEST, &both, &whole());
+        wire.say(half::RESPONSE, ACCEPTED, &whole());
+        wire.say(half::REQUEST, FROM_CLIENT, &whole());
+        wire.say(half::RESPONSE, FROM_SERVER, &whole());
+        assert_eq!(wire.together(half::REQUEST, 0).unwrap(), both);
+        assert_eq!(wire.codes(), (CODES, false));
+    }
+}
+
+#[test]
+fn a_head_is_sent_up_to_its_cap_and_an_answer_up_to_its() {
+    let mut wire = Wire::new([5, 6]);
+    let head = long(REQUEST, 200_000);
+    wire.say(half::REQUEST, &head, &Network::in_order(vec![1448]));
+    let body = [REFUSED, &[b'x'; 100_000]].concat();
+    wire.say(half::RESPONSE, &body, &Network::in_order(vec![1448]));
+    assert_eq!(wire.together(half::REQUEST, 0).unwrap(), head[..HEAD_CAP as usize]);
+    assert!(wire.host.asked.truncated);
+    assert_eq!(wire.together(half::RESPONSE, 0).unwrap(), body[..REST_CAP as usize]);
+}
+
+#[test]
+fn what_is_no_status_line_opens_nothing() {
+    // Digits by their bytes' sums, and text where a status code would be.
+    for answer in [
+        &b"HTTP/1.1 09; no\r\n\r\nxx"[..],
+        b"hello you 101 times\r\n\r\nxx",
+        b"SSH-2.0-a 101\r\n\r\n",
+    ] {
+        for cut in [WHOLE, 1] {
+            let mut wire = Wire::new([5, 6]);
+            wire.say(half::REQUEST, REQUEST, &whole());
+            wire.say(half::RESPONSE, answer, &Network::in_order(vec![cut]));
+            assert_eq!(wire.host.asked.opened, 0);
+        }
+    }
+}
+
+#[test]
+fn a_client_that_sends_nothing_after_the_101_ends_in_its_place() {
+    let mut wire = Wire::new([5, 6]);
+    wire.say(half::REQUEST, REQUEST, &whole());
+    wire.say(half::RESPONSE, &[ACCEPTED, b"\x81\x02hi"].concat(), &whole());
+    wire.fin(half::REQUEST, true);
+    assert_eq!(wire.codes(), ((0, 0), false));
+    assert_eq!(wire.host.asked.summaries, [(Kind::Ending as u8, half::REQUEST)]);
+}
