@@ -268,30 +268,29 @@ impl Walk {
             self.pass(part);
             return at + part as u32;
         }
-        if self.have == 0
-            && let Some(bytes) = payload.read::<HEADER>(at)
-        {
-            let header = read(&bytes, from_client);
-            self.take(&header);
-            let behind = u32::from(header.need);
-            let part = self.remaining.min(u64::from(left.saturating_sub(behind)));
-            self.pass(part);
-            return at + behind + part as u32;
-        }
-        let Some([byte]) = payload.read::<1>(at) else { return payload.len() };
-        let have = usize::from(self.have) & (HEADER - 1);
-        if let Some(into) = self.header.get_mut(have) {
-            *into = byte;
-        }
-        self.have = have as u8 + 1;
-        if self.have >= 2 {
-            let bytes = self.header;
-            let header = read(&bytes, from_client);
-            if self.have >= header.need {
-                self.take(&header);
+        let whole = if self.have == 0 { payload.read::<HEADER>(at) } else { None };
+        let bytes = match whole {
+            Some(bytes) => bytes,
+            None => {
+                let Some([byte]) = payload.read::<1>(at) else { return payload.len() };
+                let have = usize::from(self.have) & (HEADER - 1);
+                if let Some(into) = self.header.get_mut(have) {
+                    *into = byte;
+                }
+                self.have = have as u8 + 1;
+                self.header
             }
-        }
-        at + 1
+        };
+        let header = read(&bytes, from_client);
+        let behind = match whole {
+            Some(_) => u32::from(header.need),
+            None if self.have < 2 || self.have < header.need => return at + 1,
+            None => 1,
+        };
+        self.take(&header);
+        let part = self.remaining.min(u64::from(left.saturating_sub(behind)));
+        self.pass(part);
+        at + behind + part as u32
     }
 
     /// A whole header was read.

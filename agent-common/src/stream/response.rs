@@ -21,13 +21,11 @@ pub struct ResponseHalf {
     pub answers: u32,
     /// How many bytes of the current answer were sent to user space.
     sent: u32,
-    /// The last four bytes of the head so far.
+    /// The last four bytes of the status line or of the head so far.
     tail: u32,
-    /// The status code as far as it was read.
-    status: u16,
     /// How many bytes of `HTTP/1.1 101` were read.
     line: u8,
-    reserved: u8,
+    reserved: [u8; 3],
 }
 
 /// In the status line of an answer. Phase 0 is a connection that never had a candidate.
@@ -44,12 +42,10 @@ const TUNNEL: u32 = 5;
 /// The length of `HTTP/1.1 101`.
 const STATUS_LINE: u8 = 12;
 
-/// [`ResponseHalf::status`] of what is no status line.
-const NO_STATUS: u16 = u16::MAX;
-
-/// How many windows of [`scan::HEAD_END_SCAN`] bytes of one segment are searched for the end of a
-/// 101's head: as many as fill [`REST_CAP`]. Behind them the walk begins without a place.
-const WINDOWS: u32 = REST_CAP / scan::HEAD_END_SCAN;
+/// The last four bytes of [`STATUS_LINE`] of a 101.
+const CODE_101: u32 = u32::from_be_bytes(*b" 101");
+/// The first two of them of every interim answer.
+const CODE_1XX: u32 = CODE_101 >> 16;
 
 /// The epoch in a response half's word.
 pub(super) const fn epoch(word: u32) -> u16 {
@@ -85,29 +81,7 @@ impl ResponseHalf {
     /// A status line begins.
     fn restart(&mut self) {
         self.line = 0;
-        self.status = 0;
         self.tail = 0;
-    }
-
-    /// One byte of the status line.
-    fn status_byte(&mut self, byte: u8) {
-        let fits = match self.line {
-            0 => byte == b'H',
-            1 | 2 => byte == b'T',
-            3 => byte == b'P',
-            4 => byte == b'/',
-            5 => byte == b'1',
-            6 => byte == b'.',
-            8 => byte == b' ',
-            _ => byte.is_ascii_digit(),
-        };
-        if !fits {
-            self.status = NO_STATUS;
-        } else if self.line >= 9 && self.status != NO_STATUS {
-            self.status =
-                self.status.wrapping_mul(10).wrapping_add(u16::from(byte.wrapping_sub(b'0')));
-        }
-        self.line += 1;
     }
 
     /// Bytes of the answer were never seen.
@@ -217,9 +191,11 @@ fn head<P: Payload + ?Sized>(half: &mut ResponseHalf, skip: u32, payload: &P) ->
         if half.line < STATUS_LINE {
             break;
         }
-        match half.status {
-            101 => half.enter(SWITCHING),
-            100..200 => {
+        let code = half.tail;
+        half.tail = 0;
+        match code {
+            CODE_101 => half.enter(SWITCHING),
+            _ if code >> 16 == CODE_1XX => {
                 let end = payload.head_end(at, 0, Which::First);
                 if end == 0 {
                     half.tail = scan::push_tail(0, payload, at);
@@ -235,22 +211,15 @@ fn head<P: Payload + ?Sized>(half: &mut ResponseHalf, skip: u32, payload: &P) ->
     if phase(half.word) != SWITCHING {
         return ship(half, skip, len);
     }
-    let mut end = payload.head_end(at, half.tail, Which::First);
-    let mut window = at;
-    let mut round = 1;
-    while round < WINDOWS && end == 0 && len - window > scan::HEAD_END_SCAN {
-        round += 1;
-        // An end that straddles the windows lies whole in the second one.
-        window += scan::HEAD_END_SCAN - 3;
-        end = payload.head_end(window, 0, Which::First);
-    }
-    let join = end == 0 && len - window > scan::HEAD_END_SCAN;
+    let end = payload.head_end(at, half.tail, Which::First);
+    // The end lies behind what is looked at.
+    let join = end == 0 && len.wrapping_sub(at) > scan::HEAD_END_SCAN;
     if end == 0 && !join {
         half.tail = scan::push_tail(half.tail, payload, at);
         return ship(half, skip, len);
     }
     half.enter(TUNNEL);
-    if join { open(half, skip, len, skip, true) } else { open(half, skip, end, end, false) }
+    if join { open(half, skip, len, at, true) } else { open(half, skip, end, end, false) }
 }
 
 /// Reads the status line from `at` on, as far as this segment has it; gives the offset behind it.
@@ -259,11 +228,10 @@ fn status_line<P: Payload + ?Sized>(half: &mut ResponseHalf, at: u32, payload: &
     if half.line == 0
         && let Some(line) = payload.read::<12>(at)
     {
-        let [h, t1, t2, p, slash, one, dot, _, space, hundreds, tens, ones] = line;
-        half.status_byte_run([hundreds, tens, ones]);
-        if [h, t1, t2, p, slash, one, dot, space] != *b"HTTP/1. " {
-            half.status = NO_STATUS;
-        }
+        let [h, t1, t2, p, slash, one, dot, _, code @ ..] = line;
+        let is_http = [h, t1, t2, p, slash, one, dot] == *b"HTTP/1.";
+        half.tail = if is_http { u32::from_be_bytes(code) } else { 0 };
+        half.line = STATUS_LINE;
         return at + u32::from(STATUS_LINE);
     }
     let mut at = at;
@@ -271,18 +239,9 @@ fn status_line<P: Payload + ?Sized>(half: &mut ResponseHalf, at: u32, payload: &
     while round < STATUS_LINE && half.line < STATUS_LINE {
         round += 1;
         let Some([byte]) = payload.read::<1>(at) else { break };
-        half.status_byte(byte);
+        half.tail = half.tail << 8 | u32::from(byte);
+        half.line += 1;
         at += 1;
     }
     at
-}
-
-impl ResponseHalf {
-    /// The three digits of a status line that came whole.
-    fn status_byte_run(&mut self, digits: [u8; 3]) {
-        self.line = 9;
-        for digit in digits {
-            self.status_byte(digit);
-        }
-    }
 }

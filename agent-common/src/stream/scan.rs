@@ -153,7 +153,7 @@ pub fn is_websocket<P: Payload + ?Sized>(payload: &P, offset: u32) -> bool {
 }
 
 /// How many bytes [`head_end`] looks at.
-pub const HEAD_END_SCAN: u32 = 1024;
+pub const HEAD_END_SCAN: u32 = super::REST_CAP;
 
 /// Which of several head ends [`head_end`] gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
