@@ -269,17 +269,16 @@ impl Walk {
             return at + part as u32;
         }
         let whole = if self.have == 0 { payload.read::<HEADER>(at) } else { None };
-        let bytes = match whole {
-            Some(bytes) => bytes,
-            None => {
-                let Some([byte]) = payload.read::<1>(at) else { return payload.len() };
-                let have = usize::from(self.have) & (HEADER - 1);
-                if let Some(into) = self.header.get_mut(have) {
-                    *into = byte;
-                }
-                self.have = have as u8 + 1;
-                self.header
+        let bytes = if let Some(bytes) = whole {
+            bytes
+        } else {
+            let Some([byte]) = payload.read::<1>(at) else { return payload.len() };
+            let have = usize::from(self.have) & (HEADER - 1);
+            if let Some(into) = self.header.get_mut(have) {
+                *into = byte;
             }
+            self.have = have as u8 + 1;
+            self.header
         };
         let header = read(&bytes, from_client);
         let behind = match whole {
