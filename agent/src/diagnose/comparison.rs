@@ -125,8 +125,10 @@ fn allow_list(case: &Case<'_>, origin: &Origin) -> Finding {
     };
     // Browsers never write the default port: such an origin may be refused for its form alone.
     let serialised = case.request.headers.first("origin") == Some(&origin.to_string());
-    // The page's own may have been changed on its way.
-    let sure = if serialised && !own { Confidence::Certain } else { Confidence::Likely };
+    // The page's own may have been changed on its way, and an inner name may be a hop's work.
+    let host = case.host.as_ref().map_or(Seclusion::Public, Authority::seclusion);
+    let inner = origin.authority.seclusion() > host;
+    let sure = if serialised && !own && !inner { Confidence::Certain } else { Confidence::Likely };
     Finding::new(Cause::OriginNotAllowed, sure, summary).with(evidence)
 }
 

@@ -110,8 +110,8 @@ fn key_invalid(case: &Case<'_>) -> Option<Finding> {
     })
 }
 
-/// Versions before 13 are the drafts'; those of 7 to 12 carry the page in `Sec-WebSocket-Origin`, so that
-/// a server which looks into `Origin` alone refuses them as foreign.
+/// Versions before 13 are the drafts'; those of 7 to 12 carry the page in `Sec-WebSocket-Origin`, and a
+/// server that speaks both (`ws`) looks for it there: without it, it refuses the page as it refuses any.
 fn version(case: &Case<'_>) -> Option<Finding> {
     let headers = &case.request.headers;
     let asked = headers.first("sec-websocket-version").map(str::trim);
@@ -126,7 +126,11 @@ fn version(case: &Case<'_>) -> Option<Finding> {
         asked.and_then(|v| v.parse::<u8>().ok()).is_some_and(|v| (7..13).contains(&v))
             && headers.has("origin")
             && !headers.has("sec-websocket-origin")
-            && case.status() == Some(403);
+            && match case.status() {
+                Some(403) => true,
+                Some(401) => case.response.is_some_and(|r| !r.headers.has("www-authenticate")),
+                _ => false,
+            };
     let found = format!("the request speaks version {} of the protocol", asked.unwrap_or("(none)"));
     let evidence = [case.header("Sec-WebSocket-Version"), case.answer()];
     let said =

@@ -59,6 +59,7 @@ fn version_and_key_count_only_where_the_answer_fits() {
     assert_eq!(said(&judge(draft(), response(404, &[], ""))), ("route-not-found", LIKELY));
     // A server that takes the draft and looks for the page in the field of version 13.
     assert_eq!(said(&judge(draft(), response(403, &[], ""))), ("version-unsupported", LIKELY));
+    assert_eq!(said(&judge(draft(), response(401, &[], ""))), ("version-unsupported", LIKELY));
     let asked = response(401, &[("WWW-Authenticate", "Basic")], "");
     assert_eq!(said(&judge(draft(), asked)), ("auth-required", CERTAIN));
     let short = || request(&[("Sec-WebSocket-Key", "short")]);
