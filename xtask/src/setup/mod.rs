@@ -3,6 +3,7 @@
 
 mod apt;
 mod bpf;
+mod go;
 mod node;
 mod python;
 
@@ -18,7 +19,7 @@ pub(crate) enum Group {
     Bpf,
     /// The real servers of the demo and the live tests: nginx, Node and its packages
     Servers,
-    /// What the tests use besides
+    /// What the live tests use besides: more proxies and servers, Prometheus, and what looks at the kernel
     Test,
     /// What validates the Kubernetes manifests and the Helm chart
     Manifests,
@@ -46,8 +47,11 @@ impl Group {
                 ("openssl", "openssl"),
             ],
             Self::Test => &[
+                ("apache2", "apache2-bin"),
                 ("bpftool", "bpftool"),
                 ("capsh", "libcap2-bin"),
+                ("go", "golang-go"),
+                ("haproxy", "haproxy"),
                 ("ip", "iproute2"),
                 ("promtool", "prometheus"),
                 ("prometheus-alertmanager", "prometheus-alertmanager"),
@@ -89,7 +93,15 @@ pub(crate) fn run(groups: &[Group]) -> Result<()> {
     }
     if groups.contains(&Group::Manifests) {
         packages.extend(python::missing_packages());
-        later.extend(python::step()?);
+        later.extend(python::step(&python::MANIFESTS)?);
+    }
+    if groups.contains(&Group::Test) {
+        packages.extend(python::missing_packages());
+        packages.extend(go::missing_packages());
+        let environment = python::step(&python::SERVERS)?;
+        let changes = environment.is_some();
+        later.extend(environment);
+        later.extend(go::step(changes)?);
     }
 
     let mut steps = Vec::new();

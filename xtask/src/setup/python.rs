@@ -1,4 +1,4 @@
-//! The Python packages that validate the manifests, installed below `target/python`.
+//! Python packages, each list in an environment of its own below `target/`.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -8,8 +8,19 @@ use anyhow::{Context, Result};
 use super::Step;
 use crate::command::{run, workspace};
 
-/// What names the packages.
-const REQUIREMENTS: &str = "tests/deploy/requirements.txt";
+/// A list of packages, and where they are installed.
+pub(super) struct Environment {
+    pub(super) requirements: &'static str,
+    pub(super) folder: &'static str,
+}
+
+/// What validates the manifests.
+pub(super) const MANIFESTS: Environment =
+    Environment { requirements: "tests/deploy/requirements.txt", folder: "target/python" };
+
+/// The live tests' Python servers, and Caddy.
+pub(super) const SERVERS: Environment =
+    Environment { requirements: "tests/live/servers/requirements.txt", folder: "target/servers" };
 
 /// Debian's packages that are missing for it.
 pub(super) fn missing_packages() -> Vec<&'static str> {
@@ -19,9 +30,9 @@ pub(super) fn missing_packages() -> Vec<&'static str> {
 }
 
 /// The step that installs the packages, when the installed ones are not the named ones.
-pub(super) fn step() -> Result<Option<Step>> {
-    let folder = workspace().join("target/python");
-    let requirements = workspace().join(REQUIREMENTS);
+pub(super) fn step(environment: &Environment) -> Result<Option<Step>> {
+    let folder = workspace().join(environment.folder);
+    let requirements = workspace().join(environment.requirements);
     let named = fs::read(&requirements).context("the list of the Python packages")?;
     // Written last, so it says that all the rest is there.
     let installed = folder.join("installed.txt");
@@ -36,5 +47,6 @@ pub(super) fn step() -> Result<Option<Step>> {
         fs::write(installed, named)?;
         Ok(())
     };
-    Ok(Some(Step { what: "pip install into target/python".to_owned(), work: Box::new(work) }))
+    let what = format!("pip install into {}", environment.folder);
+    Ok(Some(Step { what, work: Box::new(work) }))
 }
