@@ -9,6 +9,7 @@ mod causes;
 mod lifecycle;
 mod lookalikes;
 mod loss;
+mod matrix;
 mod metrics;
 mod outcomes;
 mod prometheus;
