@@ -17,7 +17,6 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
-use wstap_tests::free_port;
 use wstap_tests::http::{self, Answer};
 
 use self::faults::{Fault, OF_CLIENT, OF_PROXY, Truth, truth};
@@ -195,7 +194,8 @@ fn what_real_proxies_do_to_real_servers() -> Result<()> {
     // Takes connections, and nobody ever accepts them.
     let hang = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let lost: Routes = vec![
-        ("down", SocketAddr::from(([127, 0, 0, 1], free_port()?))),
+        // Nothing listens at this address.
+        ("down", SocketAddr::from(([127, 77, 0, 1], 9))),
         ("silent", script::serve(|_| Ok(()))?),
         ("hang", hang.local_addr()?),
     ];

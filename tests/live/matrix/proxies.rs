@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::Command;
 
@@ -37,10 +37,13 @@ pub(super) struct Proxies {
 
 impl Proxies {
     pub(super) fn start(folder: &Path, routes: &Routes) -> Result<Self> {
+        // One port on addresses of their own: no outgoing connection can have taken it there.
+        let port = free_port()?;
         let mut fronts = HashMap::new();
-        for proxy in PROXIES {
-            for fault in OF_PROXY.iter().filter(|fault| proxy.can(**fault)) {
-                let front = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
+        for (proxy, third) in PROXIES.iter().zip(1..) {
+            for (fault, fourth) in OF_PROXY.iter().zip(1..).filter(|(fault, _)| proxy.can(**fault))
+            {
+                let front = SocketAddr::from(([127, 77, third, fourth], port));
                 fronts.insert((*proxy, *fault), front);
             }
         }
@@ -153,17 +156,15 @@ fn start_haproxy(
             _ => {}
         }
         for (name, address) in routes {
-            let this = format!("if {{ path_beg /{name}/ }}");
-            match fault {
-                Fault::HostRewritten => {
-                    writeln!(text, "http-request set-header Host {address} {this}")?;
-                }
-                Fault::OriginRewritten => {
-                    writeln!(text, "http-request set-header Origin http://{address} {this}")?;
-                }
-                _ => {}
-            }
-            writeln!(text, "use_backend {name} {this}")?;
+            let edit = match fault {
+                Fault::HostRewritten => format!("set-header Host {address}"),
+                Fault::OriginRewritten => format!("set-header Origin http://{address}"),
+                _ => continue,
+            };
+            writeln!(text, "http-request {edit} if {{ path_beg /{name}/ }}")?;
+        }
+        for (name, _) in routes {
+            writeln!(text, "use_backend {name} if {{ path_beg /{name}/ }}")?;
         }
     }
     for (name, address) in routes {
