@@ -6,7 +6,9 @@ use core::mem::size_of;
 
 use aya_ebpf::{
     bindings::__sk_buff,
-    helpers::generated::{bpf_get_socket_cookie, bpf_ktime_get_ns, bpf_skb_cgroup_id},
+    helpers::generated::{
+        bpf_get_socket_cookie, bpf_ktime_get_ns, bpf_ringbuf_query, bpf_skb_cgroup_id,
+    },
 };
 use wstap_common::{
     counters::Counter,
@@ -21,17 +23,40 @@ use crate::{
     ways,
 };
 
-/// Content sizes that are reserved; the verifier wants them constant. A segment goes into the smaller
-/// if it fits, a longer one is cut into pieces of the larger.
+/// Content sizes that are reserved; the verifier wants them constant. A segment goes into the
+/// smallest that it fits, a longer one is cut into pieces of the largest.
+const TINY: usize = 128;
+/// See [`TINY`].
 const SMALL: usize = 1024;
-/// See [`SMALL`].
+/// See [`TINY`].
 const LARGE: usize = 4096;
 
 /// A segment has at most 64 KiB (GSO and GRO limits), which are 16 pieces.
 const PIECES: u32 = 17;
 
-/// Reader is not woken: the answer or the end that follows will, or its tick.
+/// Submits without waking the reader: the answer or the end that follows will, or its tick.
 const NO_WAKEUP: u64 = 1;
+/// Submits and wakes the reader in any case.
+const FORCE_WAKEUP: u64 = 2;
+/// Asks the ring how many bytes wait.
+const AVAILABLE: u64 = 0;
+/// Asks the ring for its size.
+const RING_SIZE: u64 = 1;
+
+/// How to submit: a burst must not fill the ring before the reader's tick, so the reader is woken
+/// when a quarter waits. (Without force, the kernel wakes only a reader that had read everything.)
+#[inline(always)]
+fn submission(wake: bool) -> u64 {
+    let ring = (&raw const RECORDS).cast_mut().cast();
+    // SAFETY: the helper takes the ring's map.
+    let (waiting, size) =
+        unsafe { (bpf_ringbuf_query(ring, AVAILABLE), bpf_ringbuf_query(ring, RING_SIZE)) };
+    match (waiting > size / 4, wake) {
+        (true, _) => FORCE_WAKEUP,
+        (false, true) => 0,
+        (false, false) => NO_WAKEUP,
+    }
+}
 
 /// What a record says beside what the packet itself tells. A global function takes no structures on
 /// old kernels, so it travels packed.
@@ -88,7 +113,9 @@ pub extern "C" fn ws_send_bytes(skb: *mut __sk_buff, meta: u64, from: u32, len: 
 #[inline(never)]
 pub extern "C" fn ws_send_piece(skb: *mut __sk_buff, meta: u64, from: u32, len: u32) -> u32 {
     let Some(packet) = Packet::parse(skb) else { return 0 };
-    if len <= SMALL as u32 {
+    if len <= TINY as u32 {
+        send_piece::<TINY>(&packet, meta, from, len)
+    } else if len <= SMALL as u32 {
         send_piece::<SMALL>(&packet, meta, from, len)
     } else {
         send_piece::<LARGE>(&packet, meta, from, len)
@@ -114,7 +141,7 @@ fn send_piece<const N: usize>(packet: &Packet, meta: u64, from: u32, len: u32) -
         (*record).len = if copied { len as u16 } else { 0 };
     }
     let wake = (meta >> 24) as u8 == half::RESPONSE;
-    entry.submit(if wake { 0 } else { NO_WAKEUP });
+    entry.submit(submission(wake));
     1
 }
 
