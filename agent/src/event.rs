@@ -156,6 +156,9 @@ pub struct ClosureEvent {
     /// How sure the reason is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confidence: Option<Confidence>,
+    /// The rule of RFC 6455 section 5 that was broken, of a `protocol-error`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub broken_rule: Option<String>,
     /// From the 101 to the end.
     pub connection_seconds: f64,
     /// From the last data or control frame to the end.

@@ -8,11 +8,12 @@ use crate::{
     config::OriginPolicy,
     diagnose::{
         diagnose,
+        ending::{Endings, Why},
         legs::{Joined, Legs},
         population::Population,
     },
     event::{ClosureEvent, Event, HandshakeEvent, origin},
-    handshake::{Connection, Observation},
+    handshake::{Closure, Connection, Observation},
 };
 
 /// Judges observations with the configured policy and with what others show.
@@ -21,6 +22,7 @@ pub struct Judge {
     policy: OriginPolicy,
     population: Population,
     legs: Legs,
+    endings: Endings,
 }
 
 /// An event, and the connections whose owners are not named in it yet.
@@ -43,7 +45,8 @@ impl Judge {
     }
 
     /// Takes an observation. A failed handshake is told a moment later
-    /// ([`HOLD`](crate::diagnose::legs::HOLD)), when its other legs are known.
+    /// ([`HOLD`](crate::diagnose::legs::HOLD)), when its other legs are known, and so is an abnormal end by
+    /// the server's side ([`HOLD`](crate::diagnose::ending::HOLD)), when it is known what ended with it.
     pub fn observe(&mut self, observation: Observation, out: Out<'_>) {
         match observation {
             Observation::Exchange(exchange) => {
@@ -52,11 +55,9 @@ impl Judge {
                 let policy = &self.policy;
                 self.legs.take(exchange, verdict, &mut |joined| out(judged(policy, joined)));
             }
-            Observation::Closure(closure) => out(Judged {
-                event: Event::Closure(ClosureEvent::new(&closure)),
-                connection: closure.connection,
-                proxy: None,
-            }),
+            Observation::Closure(closure) => {
+                self.endings.take(closure, &mut |closure, why| out(ended(closure, why)));
+            }
         }
     }
 
@@ -64,17 +65,27 @@ impl Judge {
     pub fn tick(&mut self, now: Duration, out: Out<'_>) {
         let policy = &self.policy;
         self.legs.tick(now, &mut |joined| out(judged(policy, joined)));
+        self.endings.tick(now, &mut |closure, why| out(ended(closure, why)));
     }
 
     /// Nothing more will come: tells everything.
     pub fn finish(&mut self, out: Out<'_>) {
         let policy = &self.policy;
         self.legs.finish(&mut |joined| out(judged(policy, joined)));
+        self.endings.finish(&mut |closure, why| out(ended(closure, why)));
     }
 
     /// How much was forgotten, or not remembered, at a bound of what others show.
     pub fn forgotten(&self) -> u64 {
-        self.population.forgotten() + self.legs.forgotten()
+        self.population.forgotten() + self.legs.forgotten() + self.endings.forgotten()
+    }
+}
+
+fn ended(closure: Closure, why: Option<Why>) -> Judged {
+    Judged {
+        event: Event::Closure(ClosureEvent::new(&closure, why)),
+        connection: closure.connection,
+        proxy: None,
     }
 }
 

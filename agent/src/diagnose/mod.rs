@@ -12,6 +12,7 @@ mod case;
 mod changes;
 mod client;
 mod comparison;
+pub mod ending;
 mod fingerprint;
 mod forwarded;
 pub mod legs;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::{ClosedBy, ClosureEvent, HandshakeEvent, Initiator, Policy, RoleName};
 use crate::{
-    diagnose::{Verdict, scheme},
+    diagnose::{Verdict, ending::Why, scheme},
     handshake::{Answer, CloseBy, Closure, End, Exchange, Role},
     http::Headers,
 };
@@ -63,8 +63,8 @@ pub fn origin(headers: &Headers) -> Option<String> {
 }
 
 impl ClosureEvent {
-    /// The event for the end of a connection.
-    pub fn new(closure: &Closure) -> Self {
+    /// The event for the end of a connection, and why it ended, when that can be told.
+    pub fn new(closure: &Closure, why: Option<Why>) -> Self {
         Self {
             time: timestamp(closure.time),
             role: closure.connection.role.into(),
@@ -86,13 +86,14 @@ impl ClosureEvent {
                 CloseBy::Rst => ClosedBy::Rst,
                 CloseBy::Timeout => ClosedBy::Timeout,
             },
-            reason: None,
-            confidence: None,
+            reason: why.map(|(reason, _)| reason.code().to_owned()),
+            confidence: why.map(|(_, confidence)| confidence),
+            broken_rule: closure.violation.map(|(rule, _)| rule.what().to_owned()),
             connection_seconds: closure.lasted.as_secs_f64(),
             idle_seconds: closure.idle.as_secs_f64(),
             messages_in: closure.messages_in,
             messages_out: closure.messages_out,
-            ping_seen: closure.ping_seen,
+            ping_seen: closure.pings_in > 0 || closure.pings_out > 0,
             synchronised: closure.synchronised,
             local: closure.connection.local.to_string(),
             peer: closure.connection.peer.to_string(),
@@ -133,6 +134,7 @@ mod tests {
 
     use super::{MAX_VALUE, bounded, timestamp};
     use crate::{
+        diagnose::{Confidence, ending::Reason},
         event::{ClosedBy, ClosureEvent, Initiator, RoleName},
         handshake::{CloseBy, Closure, Connection, End, Opened, Role},
     };
@@ -160,7 +162,8 @@ mod tests {
             idle: Duration::from_millis(60_250),
             messages_in: 3,
             messages_out: 4,
-            ping_seen: true,
+            pings_in: 2,
+            pings_out: 0,
             synchronised: true,
             violation: None,
         }
@@ -168,7 +171,7 @@ mod tests {
 
     #[test]
     fn a_closure_keeps_what_was_found() {
-        let event = ClosureEvent::new(&closure());
+        let event = ClosureEvent::new(&closure(), Some((Reason::Reset, Confidence::Certain)));
         assert_eq!(event.time, "2026-05-04T03:02:01.123456Z");
         assert_eq!(event.role, RoleName::Client);
         assert_eq!(event.origin.as_deref(), Some("https://app.example"));
@@ -178,24 +181,27 @@ mod tests {
         assert!((event.connection_seconds - 61.5).abs() < 1e-9);
         assert!((event.idle_seconds - 60.25).abs() < 1e-9);
         assert_eq!((event.messages_in, event.messages_out), (3, 4));
+        assert_eq!(event.reason.as_deref(), Some("reset"));
+        assert_eq!((event.confidence, event.broken_rule), (Some(Confidence::Certain), None));
         assert_eq!((event.ping_seen, event.synchronised), (true, true));
         assert_eq!((&*event.local, &*event.peer), ("[::1]:8080", "127.0.0.1:40000"));
     }
 
     #[test]
     fn a_close_frame_decides_what_ended_the_connection() {
-        let event = ClosureEvent::new(&Closure { by_close_frame: true, ..closure() });
+        let event = ClosureEvent::new(&Closure { by_close_frame: true, ..closure() }, None);
         assert_eq!(event.by, ClosedBy::CloseFrame);
     }
 
     #[test]
     fn a_connection_older_than_the_agent_has_an_unseen_origin() {
-        let event = ClosureEvent::new(&Closure { handshake: None, initiator: None, ..closure() });
+        let event =
+            ClosureEvent::new(&Closure { handshake: None, initiator: None, ..closure() }, None);
         assert_eq!(event.origin.as_deref(), Some("unseen"));
         assert_eq!(event.path, None);
         assert_eq!(event.initiator, Initiator::Unknown);
         let native = Opened { origin: None, path: "/".into() };
-        let event = ClosureEvent::new(&Closure { handshake: Some(native), ..closure() });
+        let event = ClosureEvent::new(&Closure { handshake: Some(native), ..closure() }, None);
         assert_eq!(event.origin, None);
     }
 

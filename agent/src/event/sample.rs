@@ -68,6 +68,7 @@ pub(crate) fn closure() -> ClosureEvent {
         initiator: Initiator::Peer,
         by: ClosedBy::Fin,
         reason: None,
+        broken_rule: None,
         confidence: None,
         connection_seconds: 61.0,
         idle_seconds: 60.0,

@@ -51,8 +51,10 @@ pub struct Closure {
     pub messages_in: u32,
     /// Whole data messages from this host.
     pub messages_out: u32,
-    /// Whether a ping or pong was seen.
-    pub ping_seen: bool,
+    /// Pings and pongs from the peer.
+    pub pings_in: u32,
+    /// Pings and pongs from this host.
+    pub pings_out: u32,
     /// Whether the frame walk kept its place in both directions to the end.
     pub synchronised: bool,
     /// The first rule of RFC 6455 section 5 that either side broke, and who.
@@ -78,7 +80,7 @@ pub enum Role {
 }
 
 /// One end of a connection, seen from this host (in a replay: from the accepting end).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum End {
     /// This host.
     Local,

@@ -135,7 +135,8 @@ pub(super) fn closure(
         idle: since(last_ns),
         messages_in: from_peer.messages,
         messages_out: from_local.messages,
-        ping_seen: summary.request.pings > 0 || summary.response.pings > 0,
+        pings_in: from_peer.pings,
+        pings_out: from_local.pings,
         synchronised: !lost(&summary.request) && !lost(&summary.response),
         violation: violation(&summary.response)
             .map(|rule| (rule, sender(role, half::RESPONSE)))
