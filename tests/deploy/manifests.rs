@@ -108,6 +108,7 @@ fn the_chart_renders_and_fits_the_schemas() -> Result<()> {
         "allowOrigins": [r"https://([a-z0-9-]+\.)?example\.com"],
         "extraConfig": "max-origins = 500",
         "processNames": true,
+        "podNames": {"enabled": true},
         "podMonitor": on, "serviceMonitor": on, "prometheusRule": on, "grafanaDashboard": on,
     }))?;
     let mut most = [&least[..], &OPERATOR_KINDS, &["ConfigMap"]].concat();

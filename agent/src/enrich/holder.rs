@@ -115,7 +115,7 @@ pub(super) fn all() -> Vec<i32> {
 /// for the connection: what an agent without CAP_SYS_PTRACE can still tell.
 pub(super) fn only_program(pids: &[i32], connection: &Connection) -> Option<Holder> {
     let denied = |pid: &i32| {
-        fs::read_dir(descriptors(*pid))
+        fs::metadata(namespace(*pid))
             .is_err_and(|error| error.kind() == ErrorKind::PermissionDenied)
     };
     let listens = |pid: &i32| !sockets::listeners(*pid, connection.local).is_empty();
@@ -144,7 +144,7 @@ fn sockets_of(pid: i32, connection: &Connection) -> Vec<u64> {
 pub(super) fn namespaces(pids: &[i32]) -> BTreeMap<u64, Vec<i32>> {
     let mut spaces: BTreeMap<u64, Vec<i32>> = BTreeMap::new();
     for pid in pids {
-        if let Ok(namespace) = fs::metadata(format!("/proc/{pid}/ns/net")) {
+        if let Ok(namespace) = fs::metadata(namespace(*pid)) {
             spaces.entry(namespace.ino()).or_default().push(*pid);
         }
     }
@@ -164,6 +164,11 @@ fn holders(pids: &[i32], inodes: &[u64]) -> Vec<Holder> {
         Holder::new(*pid, Some(held))
     };
     pids.iter().filter_map(holds).collect()
+}
+
+/// Reading it takes the same right as reading where descriptors lead.
+fn namespace(pid: i32) -> PathBuf {
+    Path::new("/proc").join(pid.to_string()).join("ns/net")
 }
 
 fn descriptors(pid: i32) -> PathBuf {

@@ -265,13 +265,17 @@ fn an_address_tells_the_namespace() {
     }
 }
 
+fn cgroup2() -> PathBuf {
+    let mut mounts = procfs::process::Process::myself().unwrap().mountinfo().unwrap().into_iter();
+    mounts.find(|mount| mount.fs_type == "cgroup2").unwrap().mount_point
+}
+
 /// A cgroup of its own; removed with the value.
 struct Cgroup(PathBuf);
 
 impl Cgroup {
     fn new(name: &str) -> (PathBuf, Self) {
-        let mounts = procfs::process::Process::myself().unwrap().mountinfo().unwrap();
-        let root = mounts.into_iter().find(|mount| mount.fs_type == "cgroup2").unwrap().mount_point;
+        let root = cgroup2();
         let folder = root.join(format!("wstap-test-{}-{name}", std::process::id()));
         fs::create_dir(&folder).unwrap();
         (root, Self(folder))
@@ -309,5 +313,47 @@ fn the_cgroup_tells_the_namespace_too() {
     let (_passed_on, local) = listen("127.0.0.1:0");
     let inside = Connection { cgroup: cgroup.id(), ..server(local) };
     assert_eq!(owners.owner(&inside, Instant::now()).process, Some(myself()));
+    drop(process);
+}
+
+/// Where the test below, running again without capabilities, finds what to ask for.
+const CGROUP_AND_PORT: &str = "WSTAP_TEST_CGROUP_AND_PORT";
+
+#[test]
+fn without_capabilities_the_only_program_of_a_cgroup_is_named_and_nothing_fails() {
+    if let Ok(told) = std::env::var(CGROUP_AND_PORT) {
+        let (id, port) = told.split_once(' ').unwrap();
+        let local = SocketAddr::new("127.0.0.1".parse().unwrap(), port.parse().unwrap());
+        let mut owners = Owners::new(cgroup2(), None).unwrap();
+        let inside = Connection { cgroup: id.parse().unwrap(), ..server(local) };
+        println!("named {:?}", owners.owner(&inside, Instant::now()).process);
+        return;
+    }
+    if !is_root() {
+        return;
+    }
+    let _alone = alone();
+    let (_, cgroup) = Cgroup::new("unprivileged");
+    let (listener, local) = listen("127.0.0.1:0");
+    let process = Server::start(&listener);
+    drop(listener);
+    cgroup.take(&process);
+    let name = "enrich::tests::\
+                without_capabilities_the_only_program_of_a_cgroup_is_named_and_nothing_fails";
+    let ask = |port: u16| {
+        let output = Command::new("setpriv")
+            .args(["--bounding-set=-all", "--inh-caps=-all"])
+            .arg(std::env::current_exe().unwrap())
+            .args(["--exact", name, "--nocapture"])
+            .env(CGROUP_AND_PORT, format!("{} {port}", cgroup.id()))
+            .output()
+            .unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let told = ask(local.port());
+    assert!(told.contains(&format!("named {:?}", Some(process.process()))), "{told}");
+    // It does not listen there.
+    let told = ask(local.port() ^ 1);
+    assert!(told.contains("named None"), "{told}");
     drop(process);
 }

@@ -49,10 +49,13 @@ impl Group {
             Self::Test => &[
                 ("apache2", "apache2-bin"),
                 ("bpftool", "bpftool"),
+                ("busybox", "busybox-static"),
                 ("capsh", "libcap2-bin"),
+                ("containerd", "containerd"),
                 ("go", "golang-go"),
                 ("haproxy", "haproxy"),
                 ("ip", "iproute2"),
+                ("/usr/lib/cni/ptp", "containernetworking-plugins"),
                 ("promtool", "prometheus"),
                 ("prometheus-alertmanager", "prometheus-alertmanager"),
                 ("setpriv", "util-linux"),

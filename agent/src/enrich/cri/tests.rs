@@ -206,7 +206,14 @@ impl Drop for Containerd {
 fn a_real_runtime_names_the_containers_and_pods_on_both_ends() {
     let have = |program: &str| Path::new(program).exists();
     let root = procfs::process::Process::myself().unwrap().uid().unwrap() == 0;
-    if !root || ![BUSYBOX, CNI, "/usr/bin/containerd", "/usr/sbin/runc"].into_iter().all(have) {
+    // A busybox with a loader would need its libraries in the image.
+    let is_static = |program| {
+        fs::read(program).is_ok_and(|bytes| !bytes.windows(8).any(|at| at == b"ld-linux"))
+    };
+    if !root
+        || !is_static(BUSYBOX)
+        || ![BUSYBOX, CNI, "/usr/bin/containerd", "/usr/sbin/runc"].into_iter().all(have)
+    {
         eprintln!(
             "skipped: needs root, containerd, runc, busybox-static and containernetworking-plugins"
         );
