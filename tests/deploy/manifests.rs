@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use serde_json::{Value, json};
 use wstap::config::{ServeOptions, Settings};
 use wstap_tests::{scratch, workspace};
@@ -89,6 +89,24 @@ fn kustomizations_build_and_fit_the_schemas() -> Result<()> {
     with_components.sort_unstable();
     assert_eq!(validated("example", &example)?, with_components);
     assert!(example.contains("image: registry.example.com/wstap:0.1.0"));
+
+    let folder = scratch("deploy-components")?;
+    // Kustomize takes relative paths only.
+    let up = "../".repeat(
+        folder.canonicalize()?.strip_prefix(workspace().canonicalize()?)?.components().count(),
+    );
+    for component in std::fs::read_dir(shipped("kustomize/components"))? {
+        let name = component?.file_name().into_string().map_err(|name| anyhow!("{name:?}"))?;
+        let kustomize = format!("{up}deploy/kustomize");
+        let wanted = json!({
+            "resources": [format!("{kustomize}/base")],
+            "components": [format!("{kustomize}/components/{name}")],
+        });
+        // JSON is YAML.
+        std::fs::write(folder.join("kustomization.yaml"), wanted.to_string())?;
+        let built = succeed(tool("kubectl").arg("kustomize").arg(&folder)).context(name.clone())?;
+        validated(&format!("component-{name}"), &built)?;
+    }
     Ok(())
 }
 
