@@ -59,7 +59,7 @@ impl Violation {
 
 /// How many steps the walk takes in one segment: one for each frame whose header lies whole in the
 /// segment, one for each byte of a header that is cut.
-pub const STEPS: u32 = 256;
+pub const STEPS: u32 = 80;
 
 /// Segments in a row that must consist of whole plausible frames before a lost place is found again.
 const EVIDENCE: u8 = 3;
