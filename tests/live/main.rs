@@ -6,6 +6,7 @@
 
 mod capture;
 mod causes;
+mod closures;
 mod lifecycle;
 mod lookalikes;
 mod loss;
