@@ -53,7 +53,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     print(&format!("| resident memory, idle | {} KiB |", storm.idle));
     print(&format!("| resident memory, after the storm | {} KiB |", storm.after));
     print(&format!("| handshakes/s in the storm | {:.0} |", storm.per_second));
-    print(&format!("| of them lost | {} |", storm.lost));
+    print(&format!("| records lost in the storm | {} |", storm.lost));
     print(&format!("| CPU a handshake | {:.1} us |", storm.cpu_us));
     for load in [Load::Get, Load::Handshake] {
         for (program, runs, nanoseconds) in run_times(options, load, &front, &binary, &folder)? {
