@@ -13,7 +13,7 @@ use std::{
     thread,
 };
 
-use wstap_common::counters::Counter;
+use wstap_common::{counters::Counter, record::Record};
 
 use crate::{
     cli::Stop,
@@ -157,21 +157,28 @@ impl Path {
         self.reader.wait()?;
         loop {
             let Self { reader, pairing, judge, .. } = self;
+            // Time has passed as far as the records are read: what waits for one must not be settled
+            // while it lies in the ring, however long this thread was kept from running.
+            let mut now = monotonic_ns();
+            let mut newest = 0;
             let more = reader.drain(|record| {
+                newest = Record::split(record).map_or(newest, |(record, _)| record.time_ns);
                 pairing.ring_record(record, &mut |seen| judge.observe(seen, out));
             });
-            self.tick(out);
+            if more {
+                now = newest;
+            }
+            self.tick(now, out);
             if !more {
                 return Ok(());
             }
         }
     }
 
-    fn tick(&mut self, out: &mut dyn FnMut(Judged)) {
+    fn tick(&mut self, now: u64, out: &mut dyn FnMut(Judged)) {
         let Self { kernel, pairing, judge, .. } = self;
         // Before a deadline is judged: was anything lost that may have been an answer?
         pairing.set_losses(kernel.count(Counter::RingFull) + kernel.count(Counter::StateRefused));
-        let now = u64::try_from(clock::monotonic().as_nanos()).unwrap_or(u64::MAX);
         pairing.tick(now, &mut |seen| judge.observe(seen, out));
         judge.tick(clock::wall(), out);
         self.tell();
@@ -183,8 +190,7 @@ impl Path {
         while reader.drain(|record| {
             pairing.ring_record(record, &mut |seen| judge.observe(seen, out));
         }) {}
-        let now = u64::try_from(clock::monotonic().as_nanos()).unwrap_or(u64::MAX);
-        pairing.finish(now, &mut |seen| judge.observe(seen, out));
+        pairing.finish(monotonic_ns(), &mut |seen| judge.observe(seen, out));
         judge.finish(out);
         self.tell();
     }
@@ -219,6 +225,11 @@ impl Path {
             number.store(value, Ordering::Relaxed);
         }
     }
+}
+
+/// The records' clock.
+fn monotonic_ns() -> u64 {
+    u64::try_from(clock::monotonic().as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// The agent's own numbers at this moment.
