@@ -52,12 +52,12 @@ pub(super) const ANSWERS: &[Fingerprint] = answers! {
         => Proxy(UpstreamUnavailable, Certain, "Varnish could not fetch from its backend"),
         "Backend fetch failed";
     "squid" [502 503 504] Any, headers = &[("x-squid-error", Has("err_"))]
-        => Proxy(UpstreamUnavailable, Certain, "Squid could not reach its peer"), "Squid's error page";
+        => Proxy(UpstreamUnavailable, Likely, "Squid could not reach its peer"), "Squid's error page";
     "kong" [502 503 504] Have("from the upstream server")
-        => Proxy(UpstreamUnavailable, Certain, "Kong's upstream server failed"),
+        => Proxy(UpstreamUnavailable, Likely, "Kong's upstream server failed"),
         "an invalid response was received from the upstream server";
     "kong" [404] Have("no route matched with those values")
-        => Proxy(RouteNotFound, Certain, "Kong has no route for this host and path"),
+        => Proxy(RouteNotFound, Likely, "Kong has no route for this host and path"),
         "no Route matched with those values";
     "apache" [502] Have("<title>502 proxy error</title>")
         => Proxy(UpstreamUnavailable, Certain, "Apache got no valid answer from its backend"),

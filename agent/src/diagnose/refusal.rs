@@ -21,7 +21,11 @@ pub(super) fn explain(case: &Case<'_>) -> Finding {
 fn known_answer(case: &Case<'_>) -> Option<Finding> {
     let known = case.fingerprint?;
     let finding = match &known.says {
-        Says::Origin(comparison, sure) => Some(origin_refused(case, *comparison, *sure)),
+        Says::Origin(comparison, sure) => {
+            let found = origin_refused(case, *comparison, *sure);
+            let presumed = found.presumed || *sure < Confidence::Certain;
+            Some(Finding { presumed, ..found })
+        }
         Says::Host => Some(host_refused(case)),
         Says::Cause(cause, sure) => {
             Some(Finding::new(*cause, *sure, known.quote).with(cause_evidence(case, *cause)))

@@ -1,7 +1,8 @@
 //! The answers of known servers, as data. The first that fits counts: exact words stand before general ones.
 //!
 //! A row: server, status codes (none: any), words, other conditions, what it proves, and how the evidence
-//! quotes it. Sources: each server's own code at the place named, and recorded answers.
+//! quotes it. Sources: each server's own code at the place named, and recorded answers. Only a row whose words
+//! were read or recorded says `Certain`.
 
 use super::{
     fingerprint::{
@@ -94,9 +95,9 @@ const WORDS: &[Fingerprint] = answers! {
     "actioncable" [404] Body("page not found"), headers = &[("content-type", Is("text/plain"))]
         => Origin(SchemeHostPort, Likely), "Page not found: ActionCable's answer to a refused origin";
     "spring" [403] Body("invalid cors request")
-        => Origin(SchemeHostPort, Certain), "Invalid CORS request";
+        => Origin(SchemeHostPort, Likely), "Invalid CORS request";
     "vert.x" [403] Have("cors rejected - invalid origin")
-        => Says::Cause(CorsMiddleware, Certain), "CORS Rejected - Invalid origin";
+        => Says::Cause(CorsMiddleware, Likely), "CORS Rejected - Invalid origin";
     "" [] Have("not allowed by cors")
         => Says::Cause(CorsMiddleware, Certain), "Not allowed by CORS";
     "autobahn" [400 403] HaveAll(&["websocket connection denied", "origin"])
@@ -104,9 +105,9 @@ const WORDS: &[Fingerprint] = answers! {
     "code-server" [403] Have("does not match origin")
         => Origin(HostPort, Certain), "host does not match origin";
     "nats" [] Have("origin not allowed: ")
-        => Origin(AllowList, Certain), "origin not allowed";
+        => Origin(AllowList, Likely), "origin not allowed";
     "grafana" [403] Have("\"message\":\"origin not allowed\"")
-        => Origin(HostPort, Certain), "origin not allowed";
+        => Origin(HostPort, Likely), "origin not allowed";
     "ratchet" [403] NoBody, headers = &[("x-powered-by", Has("ratchet"))]
         => Origin(AllowList, Likely), "Forbidden, from Ratchet: OriginCheck said no";
     "websocket-node" [403] Have("origin"), headers = &[("x-websocket-reject-reason", Has("origin"))]
@@ -135,7 +136,7 @@ const WORDS: &[Fingerprint] = answers! {
         => Refused(Unknown), "Forbidden: allowRequest said no";
     // Subprotocols.
     "akka-http" [400] Have("none of the websocket subprotocols")
-        => Says::Cause(SubprotocolRequired, Certain), "none of the offered subprotocols is supported";
+        => Says::Cause(SubprotocolRequired, Likely), "none of the offered subprotocols is supported";
     "ws" [400] Body("invalid sec-websocket-protocol header")
         => Says::Cause(SubprotocolRequired, Likely), "Invalid Sec-WebSocket-Protocol header";
     // No handler, or one that does not upgrade.
