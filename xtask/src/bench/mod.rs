@@ -4,12 +4,13 @@
 //! on both; medians.
 
 mod load;
+mod replay;
 
 use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use clap::Args;
+use clap::{Args, Subcommand};
 use wstap_tests::agent::Agent;
 use wstap_tests::metrics::Metrics;
 
@@ -19,7 +20,10 @@ use crate::setup::{self, Group};
 
 /// How long and how often.
 #[derive(Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Options {
+    #[command(subcommand)]
+    other: Option<Other>,
     /// Runs with the agent, and as many without, of each load
     #[arg(long, default_value_t = 7)]
     runs: usize,
@@ -28,10 +32,20 @@ pub(crate) struct Options {
     seconds: u64,
 }
 
+/// Another benchmark than the agent's cost.
+#[derive(Subcommand)]
+enum Other {
+    /// How fast `wstap replay` reads a large capture, beside `tshark -Y http` (needs no root)
+    Replay(replay::Options),
+}
+
 /// The kernel's switch for the programs' run time.
 const STATS: &str = "/proc/sys/kernel/bpf_stats_enabled";
 
 pub(crate) fn run(options: &Options) -> Result<()> {
+    if let Some(Other::Replay(options)) = &options.other {
+        return replay::run(options);
+    }
     need_root("Capturing on this kernel", "bench")?;
     setup::run(&[Group::Bpf, Group::Servers, Group::Bench])?;
     run_command(&mut cargo(["build", "--quiet", "--release", "--package", "wstap"]))?;

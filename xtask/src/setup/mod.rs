@@ -27,6 +27,8 @@ pub(crate) enum Group {
     Image,
     /// The benchmark's load generator
     Bench,
+    /// What the benchmark of `replay` is compared with (only when asked for)
+    BenchReplay,
     /// Chromium, for the demo's browser (large, so only when asked for)
     Browser,
 }
@@ -67,6 +69,7 @@ impl Group {
                 ("strip", "binutils"),
             ],
             Self::Bench => &[("wrk", "wrk")],
+            Self::BenchReplay => &[("tshark", "tshark")],
             Self::Browser => &[("chromium", "chromium")],
         }
     }
