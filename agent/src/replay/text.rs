@@ -5,6 +5,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use httparse::Status;
 use wstap_common::record::{Kind, Record, Summary, flags, half};
 use zerocopy::{FromZeros, IntoBytes};
 
@@ -63,7 +64,8 @@ fn pairs(text: &str) -> Vec<Pair> {
     }
     let mut pairs: Vec<Pair> = Vec::new();
     let mut place = In::Nothing;
-    for line in text.lines() {
+    for whole in text.split_inclusive('\n') {
+        let line = whole.trim_end_matches(['\r', '\n']);
         // curl marks what it sends, what it receives, and what it says itself.
         let marked =
             line.strip_prefix(['>', '<']).map(|rest| rest.strip_prefix(' ').unwrap_or(rest));
@@ -89,8 +91,9 @@ fn pairs(text: &str) -> Vec<Pair> {
         let Some(pair) = pairs.last_mut() else { continue };
         let is_response = !pair.response.is_empty() || is_status(line);
         let into = if is_response { &mut pair.response } else { &mut pair.request };
-        into.extend_from_slice(line.trim_end_matches('\r').as_bytes());
-        into.extend_from_slice(if place == In::Content { b"\n" } else { b"\r\n" });
+        into.extend_from_slice(line.as_bytes());
+        let kept = place != In::Content || whole.ends_with("\r\n");
+        into.extend_from_slice(if kept { b"\r\n" } else { b"\n" });
         if line.trim().is_empty() {
             place = In::Content;
         }
@@ -98,8 +101,27 @@ fn pairs(text: &str) -> Vec<Pair> {
     for pair in &mut pairs {
         end_head(&mut pair.request);
         end_head(&mut pair.response);
+        forget_chunks(&mut pair.response);
     }
     pairs
+}
+
+/// Browsers and curl print the content of a chunked response without its chunks: then the field that tells
+/// of them does not belong to what is there.
+fn forget_chunks(response: &mut Vec<u8>) {
+    let Some(end) = response.windows(4).position(|four| four == b"\r\n\r\n") else { return };
+    let (head, content) = response.split_at(end);
+    if matches!(httparse::parse_chunk_size(content.trim_ascii_start()), Ok(Status::Complete(_))) {
+        return;
+    }
+    let of_chunks = |line: &&[u8]| {
+        line.split(|byte| *byte == b':')
+            .next()
+            .is_some_and(|name| name.eq_ignore_ascii_case(b"transfer-encoding"))
+    };
+    let lines = head.split_inclusive(|byte| *byte == b'\n');
+    let kept: Vec<&[u8]> = lines.filter(|line| !of_chunks(line)).collect();
+    *response = [kept.concat().trim_ascii_end(), content].concat();
 }
 
 /// Adds the empty line that a paste easily loses.
@@ -142,6 +164,18 @@ mod tests {
             b"HTTP/1.1 403 Forbidden\r\nServer: y\r\n\r\n"
         );
         assert_eq!(pairs(&format!("{paste}{paste}")).len(), 2);
+        let chunked = |content: &str| {
+            format!(
+                "GET / HTTP/1.1\n\nHTTP/1.1 400 B\nTransfer-Encoding: chunked\nA: b\n\n{content}"
+            )
+        };
+        assert_eq!(
+            pairs(&chunked("no\n"))[0].response,
+            b"HTTP/1.1 400 B\r\nA: b\r\n\r\nno\n",
+            "printed without its chunks"
+        );
+        let raw = "2\r\nno\r\n0\r\n\r\n";
+        assert!(pairs(&chunked(raw))[0].response.ends_with(raw.as_bytes()));
         assert_eq!(pairs("GET me a coffee\nHTTP/2 200\n"), []);
     }
 }
