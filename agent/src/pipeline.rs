@@ -11,6 +11,7 @@ use std::{
         mpsc::{self, TrySendError},
     },
     thread,
+    time::Duration,
 };
 
 use wstap_common::{counters::Counter, record::Record};
@@ -128,6 +129,8 @@ struct Path {
     reader: Reader,
     pairing: Pairing,
     judge: Judge,
+    /// From the records' clock to the time of day.
+    offset: Duration,
     numbers: Arc<Numbers>,
 }
 
@@ -147,6 +150,7 @@ impl Path {
             reader: Reader::new(ring),
             pairing: Pairing::new(limits, offset),
             judge: Judge::new(settings.policy.clone()),
+            offset,
             numbers: Arc::default(),
         };
         Ok((path, cgroup))
@@ -176,11 +180,11 @@ impl Path {
     }
 
     fn tick(&mut self, now: u64, out: &mut dyn FnMut(Judged)) {
-        let Self { kernel, pairing, judge, .. } = self;
+        let Self { kernel, pairing, judge, offset, .. } = self;
         // Before a deadline is judged: was anything lost that may have been an answer?
         pairing.set_losses(kernel.count(Counter::RingFull) + kernel.count(Counter::StateRefused));
         pairing.tick(now, &mut |seen| judge.observe(seen, out));
-        judge.tick(clock::wall(), out);
+        judge.tick(*offset + Duration::from_nanos(now), out);
         self.tell();
     }
 
@@ -269,7 +273,7 @@ fn stats(kernel: &Kernel, numbers: &Numbers, naming: &enrich::Counters) -> Agent
             .iter()
             .map(|program| ProgramStats {
                 name: program.name,
-                run_time: std::time::Duration::from_nanos(program.run_time_ns),
+                run_time: Duration::from_nanos(program.run_time_ns),
                 run_count: program.run_count,
             })
             .collect(),
