@@ -9,5 +9,9 @@ use wstap::{
 };
 
 fn main() -> ExitCode {
-    Cli::parse().run(Pipeline { run: pipeline::run, capture: pipeline::capture })
+    Cli::parse().run(Pipeline {
+        run: pipeline::run,
+        capture: pipeline::capture,
+        self_test: pipeline::self_test,
+    })
 }

@@ -4,16 +4,18 @@
 
 use std::{
     collections::HashMap,
-    path::PathBuf,
+    fmt::Write as _,
+    path::{Path as FsPath, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
         mpsc::{self, TrySendError},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
+use anyhow::Context as _;
 use wstap_common::{counters::Counter, record::Record};
 
 use crate::{
@@ -22,10 +24,11 @@ use crate::{
     config::Settings,
     enrich::{self, Owners},
     event::{Event, Outcome},
-    handshake::{Limits, Pairing},
+    handshake::{Limits, Observation, Pairing},
     judge::{Judge, Judged},
     kernel::{self, Kernel},
     ring::Reader,
+    selftest::{News, Report, SelfTest},
     sink::{ActiveConnection, AgentStats, ProgramStats, Sinks, TableStats},
 };
 
@@ -39,12 +42,18 @@ const UNNAMED_MAX: usize = 8192;
 /// Captures until `stop` turns true and publishes to the sinks.
 pub fn run(settings: &Settings, sinks: Arc<Sinks>, stop: Stop) -> anyhow::Result<()> {
     let (mut path, cgroup) = Path::open(settings)?;
-    let mut owners = Owners::new(cgroup, settings.cri_socket.clone())?;
+    let mut owners = Owners::new(&cgroup, settings.cri_socket.clone())?;
     let (kernel, numbers, naming) =
         (Arc::clone(&path.kernel), Arc::clone(&path.numbers), owners.counters());
     sinks.set_stats_source(move || stats(&kernel, &numbers, &naming));
-    sinks.set_ready();
-
+    path.begin_self_test(&cgroup)?;
+    if path.own.is_none() {
+        tracing::warn!(
+            "no self-test: the agent itself is not in {}, so its own handshake would not be seen",
+            cgroup.display()
+        );
+        sinks.set_ready();
+    }
     let (waiting, names) = mpsc::sync_channel::<Judged>(UNNAMED_MAX);
     let for_owners = Arc::clone(&sinks);
     let owners = thread::Builder::new().name("owners".to_owned()).spawn(move || {
@@ -65,6 +74,7 @@ pub fn run(settings: &Settings, sinks: Arc<Sinks>, stop: Stop) -> anyhow::Result
     };
     while !*stop.borrow() {
         path.turn(&mut publish)?;
+        path.tell_readiness(&sinks);
     }
     path.finish(&mut publish);
     drop(waiting);
@@ -85,6 +95,19 @@ pub fn capture(settings: &Settings, take: &mut dyn FnMut(Event) -> bool) -> anyh
         })?;
     }
     Ok(())
+}
+
+/// Attaches, makes a handshake of its own, says whether it was seen, and detaches.
+pub fn self_test(settings: &Settings) -> anyhow::Result<Report> {
+    let (mut path, cgroup) = Path::open(settings)?;
+    path.begin_self_test(&cgroup)?;
+    while path.own.is_some() {
+        path.turn(&mut |_| {})?;
+        if let Some(news) = path.self_test_news() {
+            return Ok(Report::Tried(news));
+        }
+    }
+    Ok(Report::Outside)
 }
 
 /// The connections that the gauge counts.
@@ -132,6 +155,8 @@ struct Path {
     /// From the records' clock to the time of day.
     offset: Duration,
     numbers: Arc<Numbers>,
+    /// The self-test, where there is one: what it made goes no further than the pairing.
+    own: Option<SelfTest>,
 }
 
 impl Path {
@@ -152,22 +177,65 @@ impl Path {
             judge: Judge::new(settings.policy.clone()),
             offset,
             numbers: Arc::default(),
+            own: None,
         };
         Ok((path, cgroup))
+    }
+
+    /// Begins the self-test, unless the agent's own traffic is not seen in this cgroup.
+    fn begin_self_test(&mut self, cgroup: &FsPath) -> anyhow::Result<()> {
+        if kernel::holds_this_process(cgroup) {
+            let test = SelfTest::new(Instant::now());
+            self.own = Some(test.context("cannot listen on 127.0.0.1 for the self-test")?);
+        }
+        Ok(())
+    }
+
+    /// What the self-test has to say now.
+    fn self_test_news(&mut self) -> Option<News> {
+        let mut news = self.own.as_mut()?.turn(Instant::now())?;
+        let refused = self.kernel.count(Counter::StateRefused);
+        if let News::Blind(missing) = &mut news
+            && refused > 0
+        {
+            let _ = write!(
+                missing,
+                ": the kernel refused {refused} times to store a connection's state: raise \
+                 net.core.optmem_max (sysctl -w net.core.optmem_max=20480)"
+            );
+        }
+        Some(news)
+    }
+
+    /// Ready is an agent that saw its own handshake.
+    fn tell_readiness(&mut self, sinks: &Sinks) {
+        match self.self_test_news() {
+            Some(News::Sees(after)) => {
+                tracing::debug!("self-test: its own handshake was seen after {after:?}");
+                sinks.set_ready();
+            }
+            Some(News::Blind(missing)) => {
+                tracing::error!(
+                    "attached, but blind: {missing}; it goes on trying: `wstap doctor` says more"
+                );
+                sinks.set_not_ready(&format!("attached, but blind: {missing}"));
+            }
+            None => {}
+        }
     }
 
     /// Waits for records, takes them, and settles what waited long enough.
     fn turn(&mut self, out: &mut dyn FnMut(Judged)) -> anyhow::Result<()> {
         self.reader.wait()?;
         loop {
-            let Self { reader, pairing, judge, .. } = self;
+            let Self { reader, pairing, judge, own, .. } = self;
             // Time has passed as far as the records are read: what waits for one must not be settled
             // while it lies in the ring, however long this thread was kept from running.
             let mut now = monotonic_ns();
             let mut newest = 0;
             let more = reader.drain(|record| {
                 newest = Record::split(record).map_or(newest, |(record, _)| record.time_ns);
-                pairing.ring_record(record, &mut |seen| judge.observe(seen, out));
+                pairing.ring_record(record, &mut |seen| judge_others(own, judge, seen, out));
             });
             if more {
                 now = newest;
@@ -180,21 +248,21 @@ impl Path {
     }
 
     fn tick(&mut self, now: u64, out: &mut dyn FnMut(Judged)) {
-        let Self { kernel, pairing, judge, offset, .. } = self;
+        let Self { kernel, pairing, judge, offset, own, .. } = self;
         // Before a deadline is judged: was anything lost that may have been an answer?
         pairing.set_losses(kernel.count(Counter::RingFull) + kernel.count(Counter::StateRefused));
-        pairing.tick(now, &mut |seen| judge.observe(seen, out));
+        pairing.tick(now, &mut |seen| judge_others(own, judge, seen, out));
         judge.tick(*offset + Duration::from_nanos(now), out);
         self.tell();
     }
 
     /// Takes what is left in the ring and settles everything.
     fn finish(&mut self, out: &mut dyn FnMut(Judged)) {
-        let Self { reader, pairing, judge, .. } = self;
+        let Self { reader, pairing, judge, own, .. } = self;
         while reader.drain(|record| {
-            pairing.ring_record(record, &mut |seen| judge.observe(seen, out));
+            pairing.ring_record(record, &mut |seen| judge_others(own, judge, seen, out));
         }) {}
-        pairing.finish(monotonic_ns(), &mut |seen| judge.observe(seen, out));
+        pairing.finish(monotonic_ns(), &mut |seen| judge_others(own, judge, seen, out));
         judge.finish(out);
         self.tell();
     }
@@ -234,6 +302,18 @@ impl Path {
 /// The records' clock.
 fn monotonic_ns() -> u64 {
     u64::try_from(clock::monotonic().as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Judges what is not the self-test's.
+fn judge_others(
+    own: &mut Option<SelfTest>,
+    judge: &mut Judge,
+    seen: Observation,
+    out: &mut dyn FnMut(Judged),
+) {
+    if !own.as_mut().is_some_and(|own| own.takes(&seen)) {
+        judge.observe(seen, out);
+    }
 }
 
 /// The agent's own numbers at this moment.

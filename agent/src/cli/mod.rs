@@ -3,6 +3,7 @@
 //! In: arguments and environment. Out: a command run, or one line on standard error:
 //! `wstap: what failed: what to do`.
 
+mod doctor;
 mod explain;
 mod replay;
 mod run;
@@ -15,6 +16,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use crate::{
     config::{CaptureOptions, ConfigFile, ServeOptions, Settings},
     event::Event,
+    selftest::Report,
     sink::{Sinks, filter::Filter},
 };
 
@@ -41,6 +43,9 @@ enum Command {
         /// The cause's code
         cause: Option<String>,
     },
+    /// Say what this host offers, what is missing and what that costs; make a handshake as a test
+    #[command(after_help = "Exit code: 0 when wstap can capture here, else 1.")]
+    Doctor(DoctorArgs),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -74,6 +79,16 @@ struct TailArgs {
 }
 
 #[derive(Args, Debug)]
+struct DoctorArgs {
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(flatten)]
+    options: CaptureOptions,
+    #[command(flatten)]
+    file: ConfigFile,
+}
+
+#[derive(Args, Debug)]
 struct OutputArgs {
     /// One JSON object a line
     #[arg(long)]
@@ -88,6 +103,8 @@ pub struct Pipeline {
     pub run: fn(&Settings, Arc<Sinks>, Stop) -> anyhow::Result<()>,
     /// Captures and gives each event to the function, until it answers `false`.
     pub capture: fn(&Settings, &mut dyn FnMut(Event) -> bool) -> anyhow::Result<()>,
+    /// Attaches, makes a handshake of its own, says whether it was seen, and detaches.
+    pub self_test: fn(&Settings) -> anyhow::Result<Report>,
 }
 
 /// Turns true when the agent shall end.
@@ -100,6 +117,11 @@ impl Cli {
             Command::Run(args) => run::run(args, pipeline),
             Command::Tail(args) => tail::run(args, pipeline),
             Command::Replay(args) => replay::run(args),
+            Command::Doctor(args) => match doctor::run(args, pipeline) {
+                Ok(false) => return ExitCode::FAILURE,
+                Ok(true) => Ok(()),
+                Err(error) => Err(error),
+            },
             Command::Explain { cause } => explain::run(cause.as_deref()),
             Command::Completions { shell } => {
                 let mut script = Vec::new();

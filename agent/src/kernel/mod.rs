@@ -4,6 +4,7 @@
 //! pinned: when the process ends, in whatever way, the kernel removes programs, links and maps.
 
 mod cgroup;
+mod programs;
 mod stats;
 
 use std::{fs::File, io, path::PathBuf};
@@ -14,7 +15,8 @@ use aya::{
     programs::{CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, Program, ProgramError, SockOps},
 };
 
-pub use cgroup::cgroup2_mount;
+pub use cgroup::{cgroup2_mount, holds_this_process, is_whole_tree};
+pub use programs::{LoadedProgram, Place, loaded_programs};
 pub use stats::{KernelStats, ProgramStats};
 use wstap_common::counters::Counter;
 

@@ -37,7 +37,11 @@ impl Place {
             ready.into_os_string(),
         ]);
         let capture = |_: &_, _: &mut dyn FnMut(_) -> bool| unreachable!();
-        Cli::try_parse_from(arguments).unwrap().run(Pipeline { run, capture })
+        Cli::try_parse_from(arguments).unwrap().run(Pipeline {
+            run,
+            capture,
+            self_test: |_| unreachable!(),
+        })
     }
 }
 
