@@ -10,6 +10,7 @@ use wstap_tests::nginx::{Nginx, UPGRADE};
 use wstap_tests::node;
 use wstap_tests::{free_port, process::Process};
 
+use crate::namespace::{self, Namespace};
 use crate::stage::{Stage, of_role};
 
 const ORIGIN: &str = "https://app.example";
@@ -187,7 +188,7 @@ fn processes_that_are_older_than_the_agent_and_other_network_namespaces_are_seen
     }
     let (server, lines) = Process::start_with_lines("ns-node", &mut command, &stage.folder)?;
     let port: u16 = lines.next()?.trim_start_matches("listening ").parse()?;
-    let address = SocketAddr::from(([203, 0, 113, 82], port));
+    let address = SocketAddr::from((namespace::THERE, port));
     stage.watch(address);
     ensure!(http::ask(address, upgrade("over-veth").as_bytes())? == Answer::Status(101));
     let events = stage.events_until_now()?;
@@ -195,36 +196,6 @@ fn processes_that_are_older_than_the_agent_and_other_network_namespaces_are_seen
     ensure!(server_event["local"] == address.to_string().as_str(), "{events:#?}");
     ensure!(client_event["peer"] == address.to_string().as_str(), "{events:#?}");
     ensure!(server_event["process"]["pid"] == server.id(), "{events:#?}");
-    Ok(())
-}
-
-/// A network namespace with a veth pair to the host, 203.0.113.81 here and 203.0.113.82 there.
-struct Namespace(&'static str);
-
-impl Namespace {
-    fn new(name: &'static str) -> Result<Self> {
-        let space = Self(name);
-        ip(&format!("netns add {name}"))?;
-        ip(&format!("link add wstap-here type veth peer name there netns {name}"))?;
-        ip("address add 203.0.113.81/30 dev wstap-here")?;
-        ip("link set wstap-here up")?;
-        ip(&format!("-n {name} address add 203.0.113.82/30 dev there"))?;
-        ip(&format!("-n {name} link set there up"))?;
-        ip(&format!("-n {name} link set lo up"))?;
-        Ok(space)
-    }
-}
-
-impl Drop for Namespace {
-    fn drop(&mut self) {
-        // Its end of the pair goes with it, and the pair with its end.
-        let _deleted = ip(&format!("netns del {}", self.0));
-    }
-}
-
-fn ip(arguments: &str) -> Result<()> {
-    let output = std::process::Command::new("ip").args(arguments.split(' ')).output()?;
-    ensure!(output.status.success(), "ip {arguments}: {}", String::from_utf8_lossy(&output.stderr));
     Ok(())
 }
 

@@ -154,7 +154,7 @@ fn three_capabilities_are_enough() -> Result<()> {
 }
 
 /// The binary where another user may run it: the workspace may be in a closed home.
-fn public_copy() -> Result<PathBuf> {
+pub(crate) fn public_copy() -> Result<PathBuf> {
     let copy = std::env::temp_dir().join("wstap-live-binary");
     std::fs::copy(binary()?, &copy)?;
     std::fs::set_permissions(&copy, std::fs::Permissions::from_mode(0o755))?;

@@ -7,11 +7,13 @@
 mod capture;
 mod causes;
 mod closures;
+mod doctor;
 mod lifecycle;
 mod lookalikes;
 mod loss;
 mod matrix;
 mod metrics;
+mod namespace;
 mod outcomes;
 mod prometheus;
 mod safety;
