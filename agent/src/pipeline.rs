@@ -185,8 +185,10 @@ impl Path {
     /// Begins the self-test, unless the agent's own traffic is not seen in this cgroup.
     fn begin_self_test(&mut self, cgroup: &FsPath) -> anyhow::Result<()> {
         if kernel::holds_this_process(cgroup) {
-            let test = SelfTest::new(Instant::now());
-            self.own = Some(test.context("cannot listen on 127.0.0.1 for the self-test")?);
+            let test = SelfTest::new(Instant::now()).context(
+                "cannot listen on 127.0.0.1 for the self-test: bring loopback up (ip link set lo up)",
+            )?;
+            self.own = Some(test);
         }
         Ok(())
     }
