@@ -11,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 
 use self::capture::Written;
-use super::{median, print};
+use super::{cpu_seconds, median, print};
 use crate::command::{cargo, run as run_command, say, workspace};
 use crate::setup::{self, Group};
 
@@ -40,9 +40,9 @@ pub(super) fn run(options: &Options) -> Result<()> {
         command.args(["replay", "--all", "--json"]).arg(&file);
         measure(command.stdout(File::create(&told)?))
     };
-    let wstap = best_known(options.runs, &mut wstap)?;
+    let wstap = summary(options.runs, &mut wstap)?;
     ensure_complete(&told, &written)?;
-    let tshark = best_known(options.runs, &mut || {
+    let tshark = summary(options.runs, &mut || {
         let mut command = Command::new("tshark");
         measure(command.args(["-n", "-Y", "http", "-r"]).arg(&file).stdout(Stdio::null()))
     })?;
@@ -63,6 +63,12 @@ pub(super) fn run(options: &Options) -> Result<()> {
         tshark.seconds / wstap.seconds
     ));
     print(&format!(
+        "| of them on a CPU | {:.2} | {:.2} | {:.0} |",
+        wstap.cpu,
+        tshark.cpu,
+        tshark.cpu / wstap.cpu
+    ));
+    print(&format!(
         "| peak resident memory, MiB | {} | {} | {} |",
         wstap.peak / 1024,
         tshark.peak / 1024,
@@ -74,15 +80,18 @@ pub(super) fn run(options: &Options) -> Result<()> {
 /// What a run took.
 struct Run {
     seconds: f64,
+    /// Seconds on a CPU, which other programs' work does not lengthen.
+    cpu: f64,
     /// Peak resident memory in KiB.
     peak: u64,
 }
 
-/// The median of the times, and the largest memory.
-fn best_known(runs: usize, run: &mut dyn FnMut() -> Result<Run>) -> Result<Run> {
+/// The medians of the times, and the largest memory.
+fn summary(runs: usize, run: &mut dyn FnMut() -> Result<Run>) -> Result<Run> {
     let runs = (0..runs.max(1)).map(|_| run()).collect::<Result<Vec<_>>>()?;
     let peak = runs.iter().map(|run| run.peak).max().unwrap_or_default();
-    Ok(Run { seconds: median(runs.iter().map(|run| run.seconds).collect()), peak })
+    let median_of = |field: fn(&Run) -> f64| median(runs.iter().map(field).collect());
+    Ok(Run { seconds: median_of(|run| run.seconds), cpu: median_of(|run| run.cpu), peak })
 }
 
 /// Runs a command to its end.
@@ -90,10 +99,11 @@ fn measure(command: &mut Command) -> Result<Run> {
     let start = Instant::now();
     let mut child = command.spawn().context("cannot start")?;
     let status = format!("/proc/{}/status", child.id());
-    let mut peak = 0;
+    let (mut peak, mut cpu) = (0, 0.0);
     let ended = loop {
         // The kernel keeps the peak; it is gone with the process.
         peak = std::fs::read_to_string(&status).map_or(peak, |text| high_water(&text).max(peak));
+        cpu = cpu_seconds(child.id()).unwrap_or(cpu);
         if let Some(ended) = child.try_wait()? {
             break ended;
         }
@@ -101,7 +111,7 @@ fn measure(command: &mut Command) -> Result<Run> {
     };
     let seconds = start.elapsed().as_secs_f64();
     ensure!(ended.success(), "{} failed ({ended})", command.get_program().display());
-    Ok(Run { seconds, peak })
+    Ok(Run { seconds, cpu, peak })
 }
 
 fn high_water(status: &str) -> u64 {
