@@ -19,6 +19,7 @@ use crate::{
     hooks::skb::full_socket,
     maps::{RECORDS, count},
     packet::{Packet, bounded},
+    rare::{self, ws_rare},
     streams::Tunnel,
     ways,
 };
@@ -126,7 +127,7 @@ pub extern "C" fn ws_send_piece(skb: *mut __sk_buff, meta: u64, from: u32, len: 
 fn send_piece<const N: usize>(packet: &Packet, meta: u64, from: u32, len: u32) -> u32 {
     count(Counter::Seen);
     let Some(mut entry) = RECORDS.reserve_untyped::<Entry<N>>(0) else {
-        count(Counter::RingFull);
+        ws_rare(rare::RING_FULL);
         return 0;
     };
     let place = entry.as_mut_ptr();
@@ -153,7 +154,7 @@ pub extern "C" fn ws_send_summary(skb: *mut __sk_buff, meta: u64) -> u32 {
     let Some(sk) = full_socket(skb) else { return 0 };
     count(Counter::Seen);
     let Some(mut entry) = RECORDS.reserve_untyped::<Entry<{ size_of::<Summary>() }>>(0) else {
-        count(Counter::RingFull);
+        ws_rare(rare::RING_FULL);
         return 0;
     };
     let place = entry.as_mut_ptr();

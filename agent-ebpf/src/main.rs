@@ -14,6 +14,8 @@ mod maps;
 #[cfg(target_arch = "bpf")]
 mod packet;
 #[cfg(target_arch = "bpf")]
+mod rare;
+#[cfg(target_arch = "bpf")]
 mod scans;
 #[cfg(target_arch = "bpf")]
 mod streams;

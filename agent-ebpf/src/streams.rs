@@ -7,13 +7,15 @@ use aya_ebpf::{
     helpers::generated::bpf_sk_storage_get,
 };
 use wstap_common::{
-    counters::Counter,
     frame::Walk,
     record::{Record, Summary, flags},
     stream::{RequestHalf, ResponseHalf},
 };
 
-use crate::maps::{STREAMS, TUNNELS, count};
+use crate::{
+    maps::{STREAMS, TUNNELS},
+    rare::{self, ws_rare},
+};
 
 /// The state of a connection that spoke HTTP, 48 bytes.
 #[derive(Clone, Copy)]
@@ -67,7 +69,7 @@ impl Stream {
         // SAFETY: as above; the kernel copies the value.
         let stored = unsafe { bpf_sk_storage_get(map(&STREAMS), sk.cast(), value, create) };
         if stored.is_null() {
-            count(Counter::StateRefused);
+            ws_rare(rare::STATE_REFUSED);
         }
         stored.cast()
     }
@@ -81,7 +83,7 @@ impl Tunnel {
         // SAFETY: `sk` is a full socket, as the caller and the verifier checked.
         let stored = unsafe { bpf_sk_storage_get(map(&TUNNELS), sk.cast(), null_mut(), flags) };
         if create && stored.is_null() {
-            count(Counter::StateRefused);
+            ws_rare(rare::STATE_REFUSED);
         }
         stored.cast()
     }

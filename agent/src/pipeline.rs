@@ -155,6 +155,8 @@ struct Path {
     /// From the records' clock to the time of day.
     offset: Duration,
     numbers: Arc<Numbers>,
+    /// What the BPF programs say, when somebody listens.
+    log: Option<kernel::Log>,
     /// The self-test, where there is one: what it made goes no further than the pairing.
     own: Option<SelfTest>,
 }
@@ -167,7 +169,7 @@ impl Path {
             None => kernel::cgroup2_mount().ok_or(kernel::Error::NoCgroup2)?,
         };
         let wanted = kernel::Settings { cgroup: cgroup.clone(), ring_bytes: settings.ring_bytes };
-        let (kernel, ring) = Kernel::attach(&wanted)?;
+        let (kernel, ring, log) = Kernel::attach(&wanted)?;
         let limits = Limits { handshake_timeout: settings.handshake_timeout };
         let offset = clock::wall().saturating_sub(clock::monotonic());
         let path = Self {
@@ -177,6 +179,7 @@ impl Path {
             judge: Judge::new(settings.policy.clone()),
             offset,
             numbers: Arc::default(),
+            log,
             own: None,
         };
         Ok((path, cgroup))
@@ -229,6 +232,9 @@ impl Path {
     /// Waits for records, takes them, and settles what waited long enough.
     fn turn(&mut self, out: &mut dyn FnMut(Judged)) -> anyhow::Result<()> {
         self.reader.wait()?;
+        if let Some(log) = &mut self.log {
+            log();
+        }
         loop {
             let Self { reader, pairing, judge, own, .. } = self;
             // Time has passed as far as the records are read: what waits for one must not be settled

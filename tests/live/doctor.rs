@@ -174,6 +174,7 @@ fn an_agent_that_sees_nothing_says_so_and_is_ready_once_it_sees() -> Result<()> 
     let mut command = inside(&space);
     command.arg(binary()?).args(["run", "--metrics-addr", &metrics.to_string()]);
     command.arg("--socket").arg(folder.join("tail.sock"));
+    command.env("WSTAP_LOG", "info,wstap_ebpf=debug");
     let mut agent = Process::start("wstap", &mut command, &folder)?;
     let wait_for_ready = |process: &mut Process, status: u16, words: &str| {
         wait_for("/readyz", || {
@@ -185,6 +186,8 @@ fn an_agent_that_sees_nothing_says_so_and_is_ready_once_it_sees() -> Result<()> 
     };
     wait_for_ready(&mut agent, 503, "net.core.optmem_max")?;
     ensure!(agent.log().contains("attached, but blind"), "{}", agent.log());
+    // The programs themselves say so too, as it was asked for.
+    ensure!(agent.log().contains("the kernel refused to store"), "{}", agent.log());
     ensure!(limit(131_072)?);
     wait_for_ready(&mut agent, 200, "ready")?;
     ensure!(agent.stop()?.success());

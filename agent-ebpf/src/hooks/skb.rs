@@ -27,6 +27,7 @@ use crate::{
     emit::{Meta, ws_send_bytes, ws_send_summary},
     maps::{LISTENED, count},
     packet::{Packet, SkbPayload},
+    rare::{self, ws_rare},
     streams::{Stream, Tunnel},
     walk::ws_walk,
     ways,
@@ -253,7 +254,11 @@ pub extern "C" fn ws_begin(skb: *mut __sk_buff, start: u32, way: u32, numbers: u
     let new = Stream::new(received, if incoming { role::SERVER } else { role::CLIENT });
     let stored = if listener {
         // Never a listener's own storage: it is shared by all its connections.
-        LISTENED.insert(ws_key(skb), new, 0).is_ok()
+        let taken = LISTENED.insert(ws_key(skb), new, 0).is_ok();
+        if !taken {
+            ws_rare(rare::LISTENED_FULL);
+        }
+        taken
     } else {
         !new.store(sk).is_null()
     };

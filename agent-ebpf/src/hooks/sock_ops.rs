@@ -26,6 +26,7 @@ use crate::{
     emit::Entry,
     identity::{Identity, mapped},
     maps::{LISTENED, RECORDS, count},
+    rare::{self, ws_rare},
     streams::{Stream, Tunnel},
 };
 
@@ -106,7 +107,7 @@ fn closed(ops: *mut bpf_sock_ops) -> Option<()> {
 fn send(ops: *mut bpf_sock_ops, sk: *mut bpf_sock, kind: Kind, stream: &Stream, flags: u8) {
     count(Counter::Seen);
     let Some(mut entry) = RECORDS.reserve_untyped::<Entry<{ size_of::<Summary>() }>>(0) else {
-        count(Counter::RingFull);
+        ws_rare(rare::RING_FULL);
         return;
     };
     let lost = stream.request_lost | stream.response_lost != 0;

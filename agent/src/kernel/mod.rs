@@ -4,6 +4,7 @@
 //! pinned: when the process ends, in whatever way, the kernel removes programs, links and maps.
 
 mod cgroup;
+mod log;
 mod programs;
 mod stats;
 
@@ -16,6 +17,7 @@ use aya::{
 };
 
 pub use cgroup::{cgroup2_mount, holds_this_process, is_whole_tree};
+pub use log::Log;
 pub use programs::{LoadedProgram, Place, loaded_programs};
 pub use stats::{KernelStats, ProgramStats};
 use wstap_common::counters::Counter;
@@ -97,8 +99,9 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// Loads the programs and attaches them to the cgroup; gives the ring of records too.
-    pub fn attach(settings: &Settings) -> Result<(Self, RingBuf<MapData>), Error> {
+    /// Loads the programs and attaches them to the cgroup; gives the ring of records too, and the programs'
+    /// own log when it is wanted.
+    pub fn attach(settings: &Settings) -> Result<(Self, RingBuf<MapData>, Option<Log>), Error> {
         if !settings.ring_bytes.is_power_of_two() || settings.ring_bytes < 4096 {
             return Err(Error::RingSize(settings.ring_bytes));
         }
@@ -106,7 +109,9 @@ impl Kernel {
             path: settings.cgroup.display().to_string(),
             source,
         })?;
-        let mut ebpf = EbpfLoader::new()
+        let mut loader = EbpfLoader::new();
+        log::configure(&mut loader);
+        let mut ebpf = loader
             // A refused program would be loaded again and again with a growing log: 33 s on 5.10.
             .verifier_log_level(VerifierLogLevel::DISABLE)
             .map_max_entries("RECORDS", settings.ring_bytes)
@@ -133,7 +138,8 @@ impl Kernel {
         let ring = RingBuf::try_from(ring).map_err(map_error("RECORDS"))?;
         let counters = ebpf.take_map("COUNTERS").ok_or(Error::Object("COUNTERS", None))?;
         let counters = PerCpuArray::try_from(counters).map_err(map_error("COUNTERS"))?;
-        Ok((Self { ebpf, counters }, ring))
+        let log = log::open(&mut ebpf);
+        Ok((Self { ebpf, counters }, ring, log))
     }
 
     /// One of the kernel half's counters, summed over the CPUs.
