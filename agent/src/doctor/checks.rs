@@ -17,6 +17,7 @@ const NAMES_MAX: usize = 8;
 /// Bits of the capability sets (linux/capability.h).
 const CAP_NET_ADMIN: u32 = 12;
 const CAP_SYS_ADMIN: u32 = 21;
+const CAP_SYS_RESOURCE: u32 = 24;
 const CAP_PERFMON: u32 = 38;
 const CAP_BPF: u32 = 39;
 
@@ -88,13 +89,17 @@ fn cgroup(facts: &Facts) -> Check {
     }
 }
 
+fn has(bits: u64, capability: u32) -> bool {
+    bits >> capability & 1 == 1
+}
+
 fn capabilities(facts: &Facts) -> Check {
     let name = "capabilities";
     let Some(bits) = facts.capabilities else {
         let advice = "wstap needs CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN";
         return Check::not_fine(name, Status::Unknown, "/proc/self/status does not say", advice);
     };
-    let has = |capability: u32| bits >> capability & 1 == 1;
+    let has = |capability| has(bits, capability);
     let wanted =
         [("CAP_BPF", CAP_BPF), ("CAP_PERFMON", CAP_PERFMON), ("CAP_NET_ADMIN", CAP_NET_ADMIN)];
     let without: Vec<_> =
@@ -161,7 +166,11 @@ fn memlock(facts: &Facts) -> Check {
         return Check::fine(name, format!("{found}; BPF memory is not charged to it since 5.11"));
     }
     let wanted = u64::from(facts.ring_bytes) + MAPS_BYTES;
+    let may_raise = facts.capabilities.is_some_and(|bits| has(bits, CAP_SYS_RESOURCE));
     match facts.memlock {
+        Some(bytes) if bytes < wanted && may_raise => {
+            Check::fine(name, format!("{found}; CAP_SYS_RESOURCE is here, with it wstap raises it"))
+        }
         Some(bytes) if bytes < wanted => Check::not_fine(
             name,
             Status::Missing,

@@ -99,7 +99,9 @@ fn locked_memory_matters_before_5_11_only() {
     let old = Facts { release: Some("5.10.0-30-amd64".to_owned()), ..good() };
     assert!(only(&old, "memlock", Status::Missing).contains("LimitMEMLOCK"));
     assert_eq!(amiss(&Facts { memlock: Some(u64::MAX), ..old.clone() }), []);
-    assert_eq!(amiss(&Facts { memlock: Some(16 << 20), ..old }), []);
+    assert_eq!(amiss(&Facts { memlock: Some(16 << 20), ..old.clone() }), []);
+    let root = Facts { capabilities: Some(u64::MAX), ..old };
+    assert_eq!(amiss(&root), [], "with CAP_SYS_RESOURCE it is raised");
 }
 
 #[test]
