@@ -44,15 +44,19 @@ const AVAILABLE: u64 = 0;
 /// Asks the ring for its size.
 const RING_SIZE: u64 = 1;
 
+/// How far behind a quarter of the ring a wake is still forced: more than the largest record, so that none
+/// skips the mark. Behind it the reader is awake, and forcing each record cost more than writing it.
+const CROSSING: u64 = 16 * 1024;
+
 /// How to submit: a burst must not fill the ring before the reader's tick, so the reader is woken
-/// when a quarter waits. (Without force, the kernel wakes only a reader that had read everything.)
+/// when the bytes that wait pass a quarter of it. (Without force, the kernel wakes only a reader that had read everything.)
 #[inline(always)]
 fn submission(wake: bool) -> u64 {
     let ring = (&raw const RECORDS).cast_mut().cast();
     // SAFETY: the helper takes the ring's map.
     let (waiting, size) =
         unsafe { (bpf_ringbuf_query(ring, AVAILABLE), bpf_ringbuf_query(ring, RING_SIZE)) };
-    match (waiting > size / 4, wake) {
+    match (waiting.wrapping_sub(size / 4) < CROSSING, wake) {
         (true, _) => FORCE_WAKEUP,
         (false, true) => 0,
         (false, false) => NO_WAKEUP,

@@ -8,11 +8,6 @@ use wstap::{
     pipeline,
 };
 
-/// Events are made on one thread and dropped on another, which glibc's allocator is slow at: it took a
-/// quarter of the agent's time in a storm of handshakes.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     Cli::parse().run(Pipeline {
         run: pipeline::run,
