@@ -329,6 +329,7 @@ fn stats(kernel: &Kernel, numbers: &Numbers, naming: &enrich::Counters) -> Agent
     // What was delivered is read first: a record that comes in between is then seen, not delivered.
     let value = |number: &AtomicU64| number.load(Ordering::Relaxed);
     let delivered = value(&numbers.delivered);
+    let (handshakes, connections) = Pairing::CAPACITY;
     let kernel = kernel.stats();
     AgentStats {
         seen: kernel.count(Counter::Seen),
@@ -352,9 +353,13 @@ fn stats(kernel: &Kernel, numbers: &Numbers, naming: &enrich::Counters) -> Agent
             TableStats {
                 name: "handshakes",
                 entries: value(&numbers.handshakes),
-                capacity: 32_768,
+                capacity: handshakes as u64,
             },
-            TableStats { name: "connections", entries: value(&numbers.tunnels), capacity: 262_144 },
+            TableStats {
+                name: "connections",
+                entries: value(&numbers.tunnels),
+                capacity: connections as u64,
+            },
         ],
         programs: kernel
             .programs

@@ -102,7 +102,7 @@ pub fn ending<H: Host>(
     let (request, response) = words;
     let candidate = RequestHalf::is_candidate(request);
     let answered = response::epoch(response) == request::epoch(request);
-    let open = answered && response::is_tunnel(response);
+    let open = answered && ResponseHalf::is_tunnel(response);
     if !open && !(candidate && (!answered || half == half::RESPONSE)) {
         return;
     }
@@ -137,7 +137,7 @@ pub enum Interest {
 pub const fn interest(request: u32, response: u32, lost: bool) -> Interest {
     let answered = response::epoch(response) == request::epoch(request);
     let candidate = RequestHalf::is_candidate(request);
-    if (answered && response::is_tunnel(response)) || (candidate && !answered) {
+    if (answered && ResponseHalf::is_tunnel(response)) || (candidate && !answered) {
         Interest::Pending
     } else if candidate && lost {
         Interest::Lost

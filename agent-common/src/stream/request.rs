@@ -1,7 +1,7 @@
 //! The half that requests travel in.
 
 use super::{
-    HEAD_CAP, Segment, Step, response,
+    HEAD_CAP, ResponseHalf, Segment, Step, response,
     scan::{self, Start, Which},
     sequence::{Place, place},
 };
@@ -90,7 +90,7 @@ pub fn request<P: Payload + ?Sized>(
 ) -> Step {
     let len = payload.len();
     let answered = response::epoch(other) == epoch(half.word);
-    if answered && response::is_tunnel(other) {
+    if answered && ResponseHalf::is_tunnel(other) {
         return tunnel(half, segment, len);
     }
     let (skip, ahead) = match place(half.next, segment.received, segment.seq, len) {

@@ -56,15 +56,10 @@ const fn phase(word: u32) -> u32 {
     word >> 16
 }
 
-/// Whether a 101 was seen.
-pub(super) const fn is_tunnel(word: u32) -> bool {
-    phase(word) == TUNNEL
-}
-
 impl ResponseHalf {
     /// Whether the half is behind a 101.
     pub const fn is_tunnel(word: u32) -> bool {
-        is_tunnel(word)
+        phase(word) == TUNNEL
     }
 
     fn enter(&mut self, phase: u32) {
@@ -104,7 +99,7 @@ pub fn response<P: Payload + ?Sized>(
     let len = payload.len();
     let pending = RequestHalf::is_candidate(other);
     let begins = pending && request::epoch(other) != epoch(half.word);
-    if is_tunnel(half.word) && !begins {
+    if ResponseHalf::is_tunnel(half.word) && !begins {
         return Step { frames: 0, ..Step::NONE };
     }
     if request::phase(other) == request::BUSY {

@@ -133,6 +133,9 @@ impl Pairing {
         Counters { dropped_listener_segments: self.listener.dropped(), ..self.counters }
     }
 
+    /// How many of each [`Self::occupancy`] may count at most.
+    pub const CAPACITY: (usize, usize) = (HANDSHAKES_MAX.get(), TUNNELS_MAX.get());
+
     /// How many handshakes are under way and how many connections are open.
     pub fn occupancy(&self) -> (usize, usize) {
         (self.connections.len(), self.tunnels.len())
