@@ -14,8 +14,10 @@ pub enum Counter {
     Truncated = 3,
     /// First segments that were seen on their listener and handed to the connection.
     Adopted = 4,
-    /// Connections whose frames are or were followed.
+    /// Connections whose 101 was seen and whose frames are or were followed.
     Opened = 5,
+    /// Connections whose 101 was not seen and whose frames are or were followed.
+    Found = 6,
 }
 
 impl Counter {
@@ -27,6 +29,7 @@ impl Counter {
         Self::Truncated,
         Self::Adopted,
         Self::Opened,
+        Self::Found,
     ];
 }
 

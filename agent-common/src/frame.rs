@@ -67,6 +67,9 @@ const EVIDENCE: u8 = 3;
 /// [`Walk::evidence`]: the current segment does not consist of whole plausible frames.
 const REFUTED: u8 = u8::MAX;
 
+/// [`Walk::fragmented`]: what came before is not known.
+const UNKNOWN: u8 = 2;
+
 /// A frame's header and, of a close frame, the code: at most 14 bytes of header, and 2.
 const HEADER: usize = 16;
 
@@ -96,7 +99,8 @@ pub struct Walk {
     have: u8,
     /// Good segments in a row while the place is lost, or [`REFUTED`].
     evidence: u8,
-    /// 1 between the fragments of a message.
+    /// 1 between the fragments of a message; [`UNKNOWN`] until the first data frame of a walk that
+    /// began between two frames of an older connection.
     fragmented: u8,
     reserved: [u8; 5],
 }
@@ -135,6 +139,13 @@ impl Walk {
     pub fn join(&mut self, seq: u32) {
         self.begin(seq);
         self.lose();
+    }
+
+    /// A frame begins at `seq`, and what came before it was not seen.
+    #[inline(always)]
+    pub fn find(&mut self, seq: u32) {
+        self.begin(seq);
+        self.fragmented = UNKNOWN;
     }
 
     /// Sequence number of the next new byte.
@@ -298,7 +309,9 @@ impl Walk {
         self.have = 0;
         let lost = self.flags & half_flags::LOST_PLACE != 0;
         let unsynchronised = self.flags & half_flags::UNSYNCHRONISED != 0;
-        let misplaced = header.opcode < 8 && (header.opcode == 0) != (self.fragmented != 0);
+        let misplaced = header.opcode < 8
+            && self.fragmented != UNKNOWN
+            && (header.opcode == 0) != (self.fragmented != 0);
         if header.violation != 0 || (misplaced && !lost) {
             if lost {
                 // Not at a frame's beginning, or found again at the wrong place.

@@ -1,7 +1,10 @@
 //! A segment's payload as the stream machine reads it: by small copies at an offset, which is all
 //! that a packet in the kernel can give.
 
-use crate::stream::scan::{self, Which};
+use crate::stream::{
+    older,
+    scan::{self, Which},
+};
 
 /// The largest piece that is read at once. It lives on the BPF stack (512 bytes in all).
 pub const CHUNK: usize = 128;
@@ -53,6 +56,16 @@ pub trait Payload {
     /// See [`scan::head_end_near`].
     fn head_end_near(&self, offset: u32) -> u32 {
         scan::head_end_near(self, offset)
+    }
+
+    /// See [`scan::status_line`].
+    fn status_line(&self, offset: u32, line: u32, tail: u32) -> u64 {
+        scan::status_line(self, offset, line, tail)
+    }
+
+    /// See [`older::whole_frame`].
+    fn whole_frame(&self, offset: u32) -> u32 {
+        older::whole_frame(self, offset)
     }
 }
 

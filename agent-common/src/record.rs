@@ -25,6 +25,9 @@ pub enum Kind {
     /// The kernel closed the socket while a handshake was pending or after a 101. The content is a
     /// [`Summary`]. Sockets older than the agent never send it: they end with [`Kind::Ending`].
     Closed = 5,
+    /// A connection whose 101 was not seen carries frames ([`crate::stream::older`]); they are followed
+    /// from this segment on. The content is a [`Summary`].
+    Found = 6,
 }
 
 impl Kind {
@@ -36,6 +39,7 @@ impl Kind {
             3 => Some(Self::Frame),
             4 => Some(Self::Ending),
             5 => Some(Self::Closed),
+            6 => Some(Self::Found),
             _ => None,
         }
     }
@@ -49,10 +53,13 @@ pub mod flags {
     pub const TRUNCATED: u8 = 2;
     /// With [`super::Kind::Ending`]: an RST, not a FIN.
     pub const RST: u8 = 4;
-    /// A 101 was seen and its frames are followed.
+    /// The connection's frames are followed.
     pub const TUNNEL: u8 = 16;
     /// With [`super::Kind::Closed`]: bytes of an answer to the pending request were seen.
     pub const ANSWERED: u8 = 32;
+    /// With [`TUNNEL`]: the connection's 101 was not seen; [`super::Summary::opened_ns`] says since when
+    /// its frames are followed.
+    pub const FOUND: u8 = 64;
 }
 
 /// Values of [`Record::role`].
@@ -145,7 +152,8 @@ pub mod half_flags {
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Summary {
-    /// When the 101's head ended (CLOCK_MONOTONIC, ns); 0 when there was no 101.
+    /// When the 101's head ended, or, with [`flags::FOUND`], since when the frames are followed
+    /// (CLOCK_MONOTONIC, ns); 0 when there are none.
     pub opened_ns: u64,
     /// The half that the client sends.
     pub request: HalfSummary,

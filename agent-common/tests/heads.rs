@@ -142,7 +142,13 @@ impl Wire {
         let segment = Segment { seq, received, now_ns: 7 };
         self.host.payload = payload.to_vec();
         let (request, response) = (&mut self.request, &mut self.response);
-        if half == half::REQUEST {
+        if observe::is_walked(half, request.word, response.word) {
+            // As the hook in the kernel does it.
+            let step = Step { frames: 0, ..Step::NONE };
+            if self.host.walk(half, &step, &segment, payload) && self.host.is_open() {
+                self.host.send_summary(Kind::Frame, half, request.word as u16, false);
+            }
+        } else if half == half::REQUEST {
             let other = (response.word, response.answers);
             observe::request_data(&mut self.host, request, other, &segment, payload);
         } else {
@@ -224,7 +230,7 @@ proptest! {
         first: [u32; 2],
         before in before(),
         more in prop_oneof![Just(0), 0_usize..4000],
-        interim in prop::collection::vec(prop_oneof![Just("100 Continue"), Just("103 Early Hints")], 0..2),
+        interim in prop::collection::vec(prop_oneof![Just("100 Continue"), Just("103 Early Hints")], 0..4),
         request_cuts in cuts(),
         response_cuts in cuts(),
         glued: [bool; 2],
@@ -469,6 +475,9 @@ fn a_client_that_sends_nothing_after_the_101_ends_in_its_place() {
     let mut wire = Wire::new([5, 6]);
     wire.say(half::REQUEST, REQUEST, &whole());
     wire.say(half::RESPONSE, &[ACCEPTED, b"\x81\x02hi"].concat(), &whole());
+    let (request, response) = (wire.request.word, wire.response.word);
+    assert!(observe::is_walked(half::RESPONSE, request, response), "the short way");
+    assert!(!observe::is_walked(half::REQUEST, request, response), "where it begins is not known");
     wire.fin(half::REQUEST, true);
     assert_eq!(wire.codes(), ((0, 0), false));
     assert_eq!(wire.host.asked.summaries, [(Kind::Ending as u8, half::REQUEST)]);

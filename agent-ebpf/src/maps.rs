@@ -4,7 +4,10 @@ use aya_ebpf::{
     btf_maps::{LruHashMap, PerCpuArray, RingBuf, SkStorage},
     macros::btf_map,
 };
-use wstap_common::counters::{COUNT, Counter};
+use wstap_common::{
+    counters::{COUNT, Counter},
+    stream::older::Evidence,
+};
 
 use crate::streams::{Stream, Tunnel};
 
@@ -26,6 +29,12 @@ pub static TUNNELS: SkStorage<Tunnel> = SkStorage::new();
 /// connection, which happens in the same softirq. The key is [`crate::identity::Identity::key`]. An entry that is never claimed ages out.
 #[btf_map]
 pub static LISTENED: LruHashMap<u64, Stream, 4096> = LruHashMap::new();
+
+/// What connections without a state carried lately of what looks like frames, outgoing and incoming, by
+/// their sockets' cookies. Each direction is written by its hook alone. When more of them speak in turn
+/// than there is room for, the one that was quiet longest is forgotten, and is found later or not at all.
+#[btf_map]
+pub static OLDER: LruHashMap<u64, [Evidence; 2], 16384> = LruHashMap::new();
 
 /// The counters of [`Counter`]. Written by all hooks.
 #[btf_map]

@@ -227,6 +227,16 @@ impl Payload for SkbPayload {
     fn head_end_near(&self, offset: u32) -> u32 {
         scans::ws_head_end_at(self.skb, self.start, offset)
     }
+
+    #[inline(always)]
+    fn status_line(&self, offset: u32, line: u32, tail: u32) -> u64 {
+        scans::ws_status_line(self.skb, self.start, offset, line, tail)
+    }
+
+    #[inline(always)]
+    fn whole_frame(&self, offset: u32) -> u32 {
+        scans::ws_whole_frame(self.skb, self.start, offset)
+    }
 }
 
 /// The `N` bytes at `offset` of the packet, or `None` when they are not all there.

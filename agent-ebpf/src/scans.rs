@@ -5,7 +5,10 @@
 //! gave up at a million instructions. `start` is the payload's offset in the packet.
 
 use aya_ebpf::bindings::__sk_buff;
-use wstap_common::stream::scan::{self, Which};
+use wstap_common::stream::{
+    older,
+    scan::{self, Which},
+};
 
 use crate::packet::SkbPayload;
 
@@ -55,6 +58,26 @@ pub extern "C" fn ws_chunk_end(skb: *mut __sk_buff, start: u32, offset: u32, whi
 #[inline(never)]
 pub extern "C" fn ws_head_end_at(skb: *mut __sk_buff, start: u32, offset: u32) -> u32 {
     scan::head_end_near(&SkbPayload::at(skb, start), offset)
+}
+
+/// [`scan::status_line`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn ws_status_line(
+    skb: *mut __sk_buff,
+    start: u32,
+    offset: u32,
+    line: u32,
+    tail: u32,
+) -> u64 {
+    scan::status_line(&SkbPayload::at(skb, start), offset, line, tail)
+}
+
+/// [`older::whole_frame`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn ws_whole_frame(skb: *mut __sk_buff, start: u32, offset: u32) -> u32 {
+    older::whole_frame(&SkbPayload::at(skb, start), offset)
 }
 
 #[inline(always)]

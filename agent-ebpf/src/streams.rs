@@ -29,14 +29,16 @@ pub struct Stream {
     pub request_lost: u8,
     /// Whether a record of the response half was lost.
     pub response_lost: u8,
-    pub reserved: u8,
+    /// Bits of `record::flags` that every record of the connection has: `FOUND` or none. Written once.
+    pub flags: u8,
 }
 
 /// The walks of a connection that was upgraded.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct Tunnel {
-    /// When the 101's head ended (CLOCK_MONOTONIC, ns); 0 before.
+    /// When the 101's head ended, or since when an older connection is followed (CLOCK_MONOTONIC, ns); 0
+    /// before.
     pub opened_ns: u64,
     pub request: Walk,
     pub response: Walk,
@@ -50,7 +52,17 @@ impl Stream {
             role,
             request_lost: 0,
             response_lost: 0,
-            reserved: 0,
+            flags: 0,
+        }
+    }
+
+    /// The state of a connection that carries frames and whose 101 was not seen.
+    pub fn found(role: u8) -> Self {
+        Self {
+            request: RequestHalf::found(),
+            response: ResponseHalf::found(),
+            flags: flags::FOUND,
+            ..Self::new(0, role)
         }
     }
 

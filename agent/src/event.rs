@@ -159,8 +159,11 @@ pub struct ClosureEvent {
     /// The rule of RFC 6455 section 5 that was broken, of a `protocol-error`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub broken_rule: Option<String>,
-    /// From the 101 to the end.
+    /// From the 101 to the end; a lower bound when `older_than_agent`.
     pub connection_seconds: f64,
+    /// The connection is older than the agent: duration and counts begin when its frames were recognised.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub older_than_agent: bool,
     /// From the last data or control frame to the end.
     pub idle_seconds: f64,
     /// Whole data messages that came in.

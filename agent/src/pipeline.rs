@@ -23,7 +23,7 @@ use crate::{
     clock,
     config::Settings,
     enrich::{self, Owners},
-    event::{Event, Outcome},
+    event::{Event, Outcome, RoleName},
     handshake::{Limits, Observation, Pairing},
     judge::{Judge, Judged},
     kernel::{self, Kernel},
@@ -143,6 +143,8 @@ struct Numbers {
     forgotten: AtomicU64,
     handshakes: AtomicU64,
     tunnels: AtomicU64,
+    unseen_server: AtomicU64,
+    unseen_client: AtomicU64,
     unnamed: AtomicU64,
 }
 
@@ -287,10 +289,13 @@ impl Path {
             forgotten,
             handshakes,
             tunnels,
+            unseen_server,
+            unseen_client,
             unnamed: _,
         } = &*self.numbers;
         let counters = self.pairing.counters();
         let (pending, open) = self.pairing.occupancy();
+        let (served, asked) = self.pairing.unseen();
         for (number, value) in [
             (delivered, self.reader.delivered()),
             (undecodable, counters.undecodable),
@@ -301,6 +306,8 @@ impl Path {
             (forgotten, self.judge.forgotten()),
             (handshakes, pending as u64),
             (tunnels, open as u64),
+            (unseen_server, served as u64),
+            (unseen_client, asked as u64),
         ] {
             number.store(value, Ordering::Relaxed);
         }
@@ -335,6 +342,11 @@ fn stats(kernel: &Kernel, numbers: &Numbers, naming: &enrich::Counters) -> Agent
         seen: kernel.count(Counter::Seen),
         delivered,
         lost: vec![("ring-full", kernel.count(Counter::RingFull))],
+        found: kernel.count(Counter::Found),
+        unseen: vec![
+            (RoleName::Server, value(&numbers.unseen_server)),
+            (RoleName::Client, value(&numbers.unseen_client)),
+        ],
         heads_truncated: kernel.count(Counter::Truncated) + value(&numbers.truncated_heads),
         bounds: vec![
             ("state-refused", kernel.count(Counter::StateRefused)),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -34,7 +35,7 @@ const RING: &str = "134217728";
 
 /// How a connection is ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum How {
+pub(crate) enum How {
     Code(u16),
     /// A close frame without a code.
     NoCode,
@@ -43,7 +44,7 @@ enum How {
 }
 
 impl How {
-    fn in_path(self) -> String {
+    pub(crate) fn in_path(self) -> String {
         match self {
             Self::Code(code) => code.to_string(),
             Self::NoCode => "none".to_owned(),
@@ -53,7 +54,7 @@ impl How {
     }
 
     /// The code that has to be said of it.
-    fn code(self) -> u16 {
+    pub(crate) fn code(self) -> u16 {
         match self {
             Self::Code(code) => code,
             Self::NoCode => 1005,
@@ -74,7 +75,7 @@ struct Plan {
 }
 
 /// A frame from a client, masked with zeros.
-fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = vec![0x80 | opcode];
     match payload.len() {
         len @ 0..=125 => frame.push(0x80 | len as u8),
@@ -93,7 +94,7 @@ fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 /// Reads a frame from a server: its opcode and payload.
-fn read(stream: &mut TcpStream) -> std::io::Result<(u8, Vec<u8>)> {
+pub(crate) fn read(stream: &mut TcpStream) -> std::io::Result<(u8, Vec<u8>)> {
     let mut head = [0; 2];
     stream.read_exact(&mut head)?;
     let len = match head[1] {
@@ -157,37 +158,64 @@ fn closure(tail: &wstap_tests::tail::Tail, mark: &str) -> Result<Value> {
     })
 }
 
+/// The servers that end connections, and nginx in front of each.
+pub(crate) struct Servers {
+    /// Where to connect to, and whether nginx is on the way: Node, Python, and both through nginx.
+    pub(crate) ways: [(SocketAddr, bool); 4],
+    _node: Node,
+    _python: Process,
+    _nginx: Nginx,
+}
+
+impl Servers {
+    /// Starts them; `directives` go into nginx's locations.
+    pub(crate) fn start(folder: &Path, directives: &str) -> Result<Self> {
+        let node = Node::start(folder, "tests/live/servers/closing.js", &[])?;
+        let mut python = Command::new(workspace().join("target/servers/bin/python"));
+        python.arg(workspace().join("tests/live/servers/closing.py"));
+        let (process, lines) = Process::start_with_lines("closing-py", &mut python, folder)?;
+        let line = lines.next()?;
+        let port = line.strip_prefix("listening ").context("no port")?.parse()?;
+        let python = SocketAddr::from(([127, 0, 0, 1], port));
+        let mut blocks = String::new();
+        let fronts: [_; 2] =
+            [free_port()?, free_port()?].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+        for (front, backend) in fronts.iter().zip([node.address(), python]) {
+            writeln!(
+                blocks,
+                "server {{ listen {front}; location / {{ {directives} proxy_pass http://{backend};\n\
+                 {UPGRADE} }} }}"
+            )?;
+        }
+        let nginx = Nginx::start(folder, &blocks, &fronts)?;
+        let [node_front, python_front] = fronts;
+        Ok(Self {
+            ways: [
+                (node.address(), false),
+                (python, false),
+                (node_front, true),
+                (python_front, true),
+            ],
+            _node: node,
+            _python: process,
+            _nginx: nginx,
+        })
+    }
+}
+
 #[test]
 fn every_way_to_end_a_connection_is_told_as_it_was() -> Result<()> {
     let _alone = stage::alone();
     let folder = wstap_tests::scratch("closures")?;
-    let node = Node::start(&folder, "tests/live/servers/closing.js", &[])?;
-    let mut python = Command::new(workspace().join("target/servers/bin/python"));
-    python.arg(workspace().join("tests/live/servers/closing.py"));
-    let (_python, lines) = Process::start_with_lines("closing-py", &mut python, &folder)?;
-    let line = lines.next()?;
-    let port = line.strip_prefix("listening ").context("no port")?.parse()?;
-    let python = SocketAddr::from(([127, 0, 0, 1], port));
-    let mut blocks = String::new();
-    let mut fronts = Vec::new();
-    for backend in [node.address(), python] {
-        let front = SocketAddr::from(([127, 0, 0, 1], free_port()?));
-        writeln!(
-            blocks,
-            "server {{ listen {front}; location / {{ proxy_pass http://{backend};\n{UPGRADE} }} }}"
-        )?;
-        fronts.push(front);
-    }
-    let _nginx = Nginx::start(&folder, &blocks, &fronts)?;
+    let servers = Servers::start(&folder, "")?;
     let agent = Agent::start(&folder, &["--ring-bytes", RING])?;
     let tail = agent.tail(&["--all", "--closures", "--role", "server,client"])?;
 
     let hows = CODES.iter().map(|code| How::Code(*code)).chain([How::NoCode, How::Fin, How::Rst]);
     let hows: Vec<_> = hows.collect();
-    let ways = [(node.address(), false), (python, false), (fronts[0], true), (fronts[1], true)];
     let mut plans = Vec::new();
     for (number, how) in hows.iter().cycle().take(EACH * hows.len()).enumerate() {
-        for (way, (server, proxied)) in ways.into_iter().enumerate() {
+        for (way, (server, proxied)) in servers.ways.into_iter().enumerate() {
             for by_server in [false, true] {
                 if by_server && *how == How::NoCode && way % 2 == 1 {
                     continue;

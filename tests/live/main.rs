@@ -14,6 +14,7 @@ mod loss;
 mod matrix;
 mod metrics;
 mod namespace;
+mod older;
 mod outcomes;
 mod prometheus;
 mod safety;

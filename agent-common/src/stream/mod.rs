@@ -14,10 +14,12 @@
 //!  Head --answered, not 101----------> Idle       Tunnel: the frame walk
 //!  Head, Early --answered 101--------> Tunnel
 //! ```
+//! A connection without a state that carries frames ([`older`]) begins with both halves in Tunnel.
 //!
 //! The machine is pure: no maps, no context, no clock. The kernel and the replay feed the same code.
 
 pub mod observe;
+pub mod older;
 mod request;
 mod response;
 pub mod scan;

@@ -39,6 +39,20 @@ pub trait Host {
     fn is_open(&mut self) -> bool;
 }
 
+/// Whether a segment is all frames, whatever it holds, so that whoever runs the machine may walk it at
+/// once: what [`request_data`] and [`response_data`] would do, without reading the halves.
+#[inline(always)]
+pub const fn is_walked(half: u8, request: u32, response: u32) -> bool {
+    if !ResponseHalf::is_tunnel(response) {
+        return false;
+    }
+    if half == half::REQUEST {
+        return RequestHalf::is_tunnel(request);
+    }
+    // Also of a server whose client never sent a byte after its request.
+    !RequestHalf::is_candidate(request) || request::epoch(request) == response::epoch(response)
+}
+
 /// A segment with data of the half that requests.
 #[inline(always)]
 pub fn request_data<H: Host, P: Payload + ?Sized>(

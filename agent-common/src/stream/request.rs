@@ -51,6 +51,11 @@ impl RequestHalf {
         Self { next: seq, word: 0, sent: 0, tail: 0, busy_since: 0 }
     }
 
+    /// The state of a connection that carries frames and whose 101 was not seen.
+    pub const fn found() -> Self {
+        Self { word: TUNNEL << 16, ..Self::new(0) }
+    }
+
     /// Whether no request is under way that anyone waits for: segments of the other half then tell
     /// nothing.
     pub const fn is_idle(word: u32) -> bool {

@@ -3,7 +3,7 @@
 use super::{
     NO_FRAMES, REST_CAP, Segment, Step,
     request::{self, RequestHalf},
-    scan::{self, Which},
+    scan::{self, STATUS_LINE, Which},
     sequence::{Place, place},
 };
 use crate::payload::Payload;
@@ -39,8 +39,9 @@ const REST: u32 = 4;
 /// After a 101.
 const TUNNEL: u32 = 5;
 
-/// The length of `HTTP/1.1 101`.
-const STATUS_LINE: u8 = 12;
+/// How many answers' heads of one segment are looked at: interim ones (RFC 9110 section 15.2) and the one
+/// behind them. Behind more than three in one segment a 101 is not followed.
+const ROUNDS: u32 = 4;
 
 /// The last four bytes of [`STATUS_LINE`] of a 101.
 const CODE_101: u32 = u32::from_be_bytes(*b" 101");
@@ -57,6 +58,19 @@ const fn phase(word: u32) -> u32 {
 }
 
 impl ResponseHalf {
+    /// As [`RequestHalf::found`].
+    pub const fn found() -> Self {
+        Self {
+            next: 0,
+            word: TUNNEL << 16,
+            answers: 0,
+            sent: 0,
+            tail: 0,
+            line: 0,
+            reserved: [0; 3],
+        }
+    }
+
     /// Whether the half is behind a 101.
     pub const fn is_tunnel(word: u32) -> bool {
         phase(word) == TUNNEL
@@ -178,12 +192,15 @@ fn head<P: Payload + ?Sized>(half: &mut ResponseHalf, skip: u32, payload: &P) ->
         half.restart();
         half.enter(STATUS);
     }
-    // Two rounds: an interim answer and the final one may share a segment.
     let mut round = 0;
-    while round < 2 && phase(half.word) == STATUS {
+    while round < ROUNDS && phase(half.word) == STATUS {
         round += 1;
-        at = status_line(half, at, payload);
-        if half.line < STATUS_LINE {
+        let read = payload.status_line(at, u32::from(half.line), half.tail);
+        let line = (read >> 32) as u8;
+        at += u32::from(line.wrapping_sub(half.line));
+        half.line = line;
+        half.tail = read as u32;
+        if line < STATUS_LINE {
             break;
         }
         let code = half.tail;
@@ -215,28 +232,4 @@ fn head<P: Payload + ?Sized>(half: &mut ResponseHalf, skip: u32, payload: &P) ->
     }
     half.enter(TUNNEL);
     if join { open(half, skip, len, at, true) } else { open(half, skip, end, end, false) }
-}
-
-/// Reads the status line from `at` on, as far as this segment has it; gives the offset behind it.
-#[inline(always)]
-fn status_line<P: Payload + ?Sized>(half: &mut ResponseHalf, at: u32, payload: &P) -> u32 {
-    if half.line == 0
-        && let Some(line) = payload.read::<12>(at)
-    {
-        let [h, t1, t2, p, slash, one, dot, _, code @ ..] = line;
-        let is_http = [h, t1, t2, p, slash, one, dot] == *b"HTTP/1.";
-        half.tail = if is_http { u32::from_be_bytes(code) } else { 0 };
-        half.line = STATUS_LINE;
-        return at + u32::from(STATUS_LINE);
-    }
-    let mut at = at;
-    let mut round = 0;
-    while round < STATUS_LINE && half.line < STATUS_LINE {
-        round += 1;
-        let Some([byte]) = payload.read::<1>(at) else { break };
-        half.tail = half.tail << 8 | u32::from(byte);
-        half.line += 1;
-        at += 1;
-    }
-    at
 }

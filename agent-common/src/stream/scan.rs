@@ -152,6 +152,32 @@ pub fn is_websocket<P: Payload + ?Sized>(payload: &P, offset: u32) -> bool {
     false
 }
 
+/// The length of `HTTP/1.1 101`.
+pub const STATUS_LINE: u8 = 12;
+
+/// Reads a status line from `offset` on, as far as this segment has it: `line` bytes of it were read, and
+/// `tail` are the last four of them. Gives both anew, `line` in the upper half; what is no HTTP/1 status line
+/// has 0 for a tail.
+#[inline(always)]
+pub fn status_line<P: Payload + ?Sized>(payload: &P, offset: u32, line: u32, tail: u32) -> u64 {
+    if line == 0
+        && let Some([h, t1, t2, p, slash, one, dot, _, code @ ..]) = payload.read::<12>(offset)
+    {
+        let is_http = [h, t1, t2, p, slash, one, dot] == *b"HTTP/1.";
+        let tail = if is_http { u32::from_be_bytes(code) } else { 0 };
+        return u64::from(STATUS_LINE) << 32 | u64::from(tail);
+    }
+    let (mut line, mut tail) = (line, tail);
+    let mut ahead = 0;
+    while ahead < u32::from(STATUS_LINE) && line < u32::from(STATUS_LINE) {
+        let Some([byte]) = payload.read::<1>(offset + ahead) else { break };
+        tail = tail << 8 | u32::from(byte);
+        line += 1;
+        ahead += 1;
+    }
+    u64::from(line) << 32 | u64::from(tail)
+}
+
 /// How many bytes [`head_end`] looks at.
 pub const HEAD_END_SCAN: u32 = super::REST_CAP;
 

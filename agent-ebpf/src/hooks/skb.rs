@@ -26,6 +26,7 @@ use wstap_common::{
 use crate::{
     emit::{Meta, ws_send_bytes, ws_send_summary},
     maps::{LISTENED, count},
+    older::{self, ws_older},
     packet::{Packet, SkbPayload},
     rare::{self, ws_rare},
     streams::{Stream, Tunnel},
@@ -37,6 +38,12 @@ use crate::{
 const ALLOW: i32 = 1;
 
 const TCP_LISTEN: u32 = 10;
+
+/// What [`ws_begin`] gives when a request may begin with the segment.
+const BEGAN: u32 = 1;
+
+/// The words of both halves of a connection that was found.
+const FOUND: (u32, u32) = (RequestHalf::found().word, ResponseHalf::found().word);
 
 /// Packets that come in.
 #[cgroup_skb]
@@ -76,23 +83,25 @@ fn observe(skb: *mut __sk_buff, incoming: bool) -> Option<()> {
     // half that another hook writes, one aligned word is read.
     let (role, request, response) = match unsafe { stream.as_ref() } {
         Some(stream) => (stream.role, stream.request.word, stream.response.word),
-        None if has_data && ws_begin(skb, start, way, numbers) != 0 => {
-            (if incoming { role::SERVER } else { role::CLIENT }, 0, 0)
-        }
+        None if has_data => match ws_begin(skb, start, way, numbers) {
+            BEGAN => (if incoming { role::SERVER } else { role::CLIENT }, 0, 0),
+            older::FOUND_SERVER => (role::SERVER, FOUND.0, FOUND.1),
+            older::FOUND_CLIENT => (role::CLIENT, FOUND.0, FOUND.1),
+            _ => return None,
+        },
         None => return None,
     };
     let requests = incoming == (role == role::SERVER);
     if requests {
         way |= ways::REQUEST;
     }
-    let open = ResponseHalf::is_tunnel(response) && RequestHalf::is_tunnel(request);
+    let half = if requests { half::REQUEST } else { half::RESPONSE };
     // The answers to ordinary requests, most of a server's segments, end here.
     let awaited = requests || !RequestHalf::is_idle(request);
     if has_data && awaited {
         // SAFETY: the helper has no preconditions.
         let now_ns = unsafe { bpf_ktime_get_ns() };
-        if open {
-            // The machine would say the same: frames from the first byte on.
+        if observe::is_walked(half, request, response) {
             if ws_walk(skb, way, pair(packet.payload.len(), 0), numbers, now_ns) != 0 {
                 ws_news(skb, way);
             }
@@ -212,14 +221,19 @@ pub fn full_socket(skb: *mut __sk_buff) -> Option<*mut bpf_sock> {
 /// How far every byte has passed: RCV.NXT of what comes in, SND.NXT of what goes out (which TCP moves
 /// on after the hook, so new bytes begin there and what is sent again begins before it).
 #[inline(always)]
-fn passed(sk: *mut bpf_sock, incoming: bool) -> Option<u32> {
+pub fn passed(sk: *mut bpf_sock, incoming: bool) -> Option<u32> {
     // SAFETY: `sk` is a full socket.
     let tcp = unsafe { bpf_tcp_sock(sk) };
     if tcp.is_null() {
         return None;
     }
+    // VERIFIER: both are read, or LLVM chooses the field's offset first: "pointer arithmetic on tcp_sock
+    // prohibited".
     // SAFETY: not null, as checked; the verifier checks the fields.
-    Some(if incoming { unsafe { (*tcp).rcv_nxt } } else { unsafe { (*tcp).snd_nxt } })
+    let (received, sent) = unsafe {
+        ((&raw const (*tcp).rcv_nxt).read_volatile(), (&raw const (*tcp).snd_nxt).read_volatile())
+    };
+    Some(if incoming { received } else { sent })
 }
 
 /// Whether TCP has not yet received a byte on this connection.
@@ -231,8 +245,8 @@ fn is_fresh(sk: *mut bpf_sock) -> bool {
     !tcp.is_null() && unsafe { (*tcp).bytes_received } == 0
 }
 
-/// Makes the state of a connection that has none, when this segment may begin a request; 1 when it
-/// did. As [`ws_request`].
+/// Makes the state of a connection that has none, when this segment may begin a request ([`BEGAN`]) or
+/// is the last that shows that it carries frames ([`ws_older`]); 0 when neither. As [`ws_request`].
 // VERIFIER: a function of its own, for its stack; global as those in `scans.rs`.
 #[unsafe(no_mangle)]
 #[inline(never)]
@@ -243,8 +257,11 @@ pub extern "C" fn ws_begin(skb: *mut __sk_buff, start: u32, way: u32, numbers: u
     let payload = SkbPayload::at(skb, start);
     let behind = seq.wrapping_sub(received);
     if scan::start(&payload, 0) == Start::Other {
+        if behind == 0 && !listener {
+            return ws_older(skb, start, way, seq);
+        }
         // Bytes that overtook a connection's first ones may be the rest of its first head.
-        if !incoming || listener || behind == 0 || behind > WINDOW || !is_fresh(sk) {
+        if !incoming || listener || behind > WINDOW || !is_fresh(sk) {
             return 0;
         }
     } else if behind > WINDOW || scan::is_lone_preamble(&payload, 0) {
@@ -296,8 +313,12 @@ impl Hook {
     #[inline(always)]
     fn meta(&self, kind: Kind, half: u8, epoch: u16, flags: u8) -> u64 {
         // SAFETY: the stream lives as long as the program runs; these are single bytes.
-        let (role, lost) = unsafe {
-            ((*self.stream).role, (*self.stream).request_lost | (*self.stream).response_lost)
+        let (role, lost, flags) = unsafe {
+            (
+                (*self.stream).role,
+                (*self.stream).request_lost | (*self.stream).response_lost,
+                (*self.stream).flags | flags,
+            )
         };
         let flags = if lost == 0 { flags } else { flags | flags::LOST };
         Meta { kind, half, epoch, flags, role, way: self.way }.pack()

@@ -127,7 +127,7 @@ fn send(ops: *mut bpf_sock_ops, sk: *mut bpf_sock, kind: Kind, stream: &Stream, 
         (*record).kind = kind as u8;
         (*record).role = stream.role;
         (*record).half = 0;
-        (*record).flags = flags | if lost { flags::LOST } else { 0 };
+        (*record).flags = flags | stream.flags | if lost { flags::LOST } else { 0 };
         (*record).epoch = stream.request.word as u16;
         Tunnel::write_summary(sk, record, (&raw mut (*place).content).cast());
     }

@@ -271,6 +271,7 @@ mod tests {
             by_close_frame: false,
             by: CloseBy::Fin,
             lasted: Duration::from_millis(idle_ms + 5000),
+            older: false,
             idle: Duration::from_millis(idle_ms),
             messages_in: 1,
             messages_out: 1,

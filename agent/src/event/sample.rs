@@ -71,6 +71,7 @@ pub(crate) fn closure() -> ClosureEvent {
         broken_rule: None,
         confidence: None,
         connection_seconds: 61.0,
+        older_than_agent: false,
         idle_seconds: 60.0,
         messages_in: 3,
         messages_out: 4,

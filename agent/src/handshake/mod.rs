@@ -43,8 +43,10 @@ pub struct Closure {
     pub by_close_frame: bool,
     /// How TCP ended: the first FIN or RST.
     pub by: CloseBy,
-    /// From the 101 to the end; zero when the 101 was not seen.
+    /// From the 101 to the end; of an older connection, from when its frames were recognised.
     pub lasted: Duration,
+    /// The connection is older than the agent: `lasted` and the counts are what was seen of it, lower bounds.
+    pub older: bool,
     /// From the last byte in either direction to the end.
     pub idle: Duration,
     /// Whole data messages from the peer.

@@ -94,6 +94,8 @@ pub struct Pairing {
     held: usize,
     connections: LruCache<u64, Handshaking>,
     tunnels: LruCache<u64, Tunnel>,
+    /// How many of `tunnels` have no handshake, of this host as the server and as the client.
+    unseen: (usize, usize),
     /// Connections whose end was told and whose socket may still say so again.
     ended: LruCache<u64, ()>,
     /// Sockets that were closed and whose RST may still come, in the order of their time.
@@ -115,6 +117,7 @@ impl Pairing {
             held: 0,
             connections: bounded(HANDSHAKES_MAX),
             tunnels: bounded(TUNNELS_MAX),
+            unseen: (0, 0),
             ended: bounded(ENDED_MAX),
             closing: VecDeque::new(),
             listener: Listener::default(),
@@ -141,6 +144,12 @@ impl Pairing {
         (self.connections.len(), self.tunnels.len())
     }
 
+    /// How many open connections there are whose handshake was not seen, of this host as the server and as
+    /// the client.
+    pub fn unseen(&self) -> (usize, usize) {
+        self.unseen
+    }
+
     /// Takes one record as it lay on the ring.
     pub fn ring_record(&mut self, bytes: &[u8], out: Out<'_>) {
         match Record::split(bytes) {
@@ -159,7 +168,7 @@ impl Pairing {
                     self.bytes(&record, &content, out);
                 }
             }
-            Some(kind @ (Kind::Frame | Kind::Ending | Kind::Closed)) => {
+            Some(kind @ (Kind::Frame | Kind::Ending | Kind::Closed | Kind::Found)) => {
                 let Ok((summary, _)) = Summary::read_from_prefix(content) else {
                     self.counters.undecodable += 1;
                     return;
@@ -286,7 +295,7 @@ impl Pairing {
         if record.flags & flags::TUNNEL != 0 {
             self.tunnel(kind, record, summary, out);
         } else if kind == Kind::Closed {
-            self.tunnels.pop(&cookie);
+            self.take_tunnel(cookie);
         }
         if kind == Kind::Closed {
             self.forget(cookie);
@@ -306,6 +315,7 @@ impl Pairing {
             let handshake = None;
             self.remember(cookie, Tunnel { connection: connection(record), handshake, end: None });
         }
+        let older = record.flags & flags::FOUND != 0;
         let Some(tunnel) = self.tunnels.peek_mut(&cookie) else { return };
         if kind == Kind::Ending && tunnel.end.is_none() {
             let by = if record.flags & flags::RST != 0 { CloseBy::Rst } else { CloseBy::Fin };
@@ -317,21 +327,46 @@ impl Pairing {
             && (record.flags & flags::RST != 0
                 || (summary.request.flags & summary.response.flags) & fin != 0);
         if (kind == Kind::Closed || over)
-            && let Some(tunnel) = self.tunnels.pop(&cookie)
+            && let Some(tunnel) = self.take_tunnel(cookie)
         {
             if kind != Kind::Closed {
                 self.ended.push(cookie, ());
             }
             let offset = self.wall_offset_ns;
-            let closure = tunnel::closure(tunnel, summary, record.time_ns, |ns| wall(offset, ns));
+            let mut closure =
+                tunnel::closure(tunnel, summary, record.time_ns, |ns| wall(offset, ns));
+            closure.older = older;
             out(Observation::Closure(closure));
         }
     }
 
     fn remember(&mut self, cookie: u64, tunnel: Tunnel) {
-        let evicted = self.tunnels.push(cookie, tunnel);
-        self.counters.evicted_tunnels +=
-            u64::from(evicted.is_some_and(|(other, _)| other != cookie));
+        if let Some(unseen) = self.unseen_of(&tunnel) {
+            *unseen += 1;
+        }
+        if let Some((other, old)) = self.tunnels.push(cookie, tunnel) {
+            self.counters.evicted_tunnels += u64::from(other != cookie);
+            if let Some(unseen) = self.unseen_of(&old) {
+                *unseen -= 1;
+            }
+        }
+    }
+
+    fn take_tunnel(&mut self, cookie: u64) -> Option<Tunnel> {
+        let tunnel = self.tunnels.pop(&cookie)?;
+        if let Some(unseen) = self.unseen_of(&tunnel) {
+            *unseen -= 1;
+        }
+        Some(tunnel)
+    }
+
+    /// Where a connection is counted whose handshake was not seen.
+    fn unseen_of(&mut self, tunnel: &Tunnel) -> Option<&mut usize> {
+        match (&tunnel.handshake, tunnel.connection.role) {
+            (Some(_), _) => None,
+            (None, Role::Server) => Some(&mut self.unseen.0),
+            (None, Role::Client) => Some(&mut self.unseen.1),
+        }
     }
 
     /// The time is `now_ns`, by the records' clock: settles what waited long enough.

@@ -188,6 +188,25 @@ fn an_end_without_close_frames_is_1006() {
 }
 
 #[test]
+fn a_connection_older_than_the_agent_is_unseen_until_its_end() {
+    let mut bench = Bench::new();
+    let opened_ns = bench.now;
+    let older = flags::TUNNEL | flags::FOUND;
+    let found = Summary { opened_ns, ..Default::default() };
+    bench.summary(Kind::Found, half::REQUEST, older, found);
+    assert_eq!(bench.pairing.unseen(), (1, 0));
+    bench.wait(5_000);
+    assert!(bench.said.is_empty());
+    let gone = HalfSummary { flags: half_flags::RST, ..Default::default() };
+    let summary = Summary { request: gone, ..found };
+    bench.summary(Kind::Ending, half::REQUEST, older | flags::RST, summary);
+    let closure = bench.closure();
+    assert_eq!((closure.handshake, closure.older), (None, true));
+    assert!(closure.lasted >= Duration::from_secs(5));
+    assert_eq!(bench.pairing.unseen(), (0, 0));
+}
+
+#[test]
 fn who_gave_up() {
     let cases: [(&[(u8, u8)], _); 3] = [
         (&[(half::RESPONSE, 0)], Answer::Closed { by: CloseBy::Fin, initiator: End::Local }),

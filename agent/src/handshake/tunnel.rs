@@ -132,6 +132,7 @@ pub(super) fn closure(
         by_close_frame: close.is_some(),
         by,
         lasted: since(summary.opened_ns),
+        older: false,
         idle: since(last_ns),
         messages_in: from_peer.messages,
         messages_out: from_local.messages,

@@ -59,6 +59,7 @@ fn closure(role: Role, server: SocketAddr, path: Option<&str>) -> Observation {
         by_close_frame: true,
         by: CloseBy::Fin,
         lasted: Duration::ZERO,
+        older: false,
         idle: Duration::ZERO,
         messages_in: 0,
         messages_out: 0,

@@ -163,8 +163,12 @@ impl Text {
         line.extend(self.process(event.process.as_ref(), None));
         line.extend(event.container.as_ref().map(|container| self.container(container)));
         line.push(format!(
-            "after {:.1}s, idle {:.1}s, {} in, {} out",
-            event.connection_seconds, event.idle_seconds, event.messages_in, event.messages_out
+            "after {}{:.1}s, idle {:.1}s, {} in, {} out",
+            if event.older_than_agent { "more than " } else { "" },
+            event.connection_seconds,
+            event.idle_seconds,
+            event.messages_in,
+            event.messages_out
         ));
         if let Some(reason) = &event.reason {
             let mut text = self.paint(CAUSE, &safe(reason, SHORT));

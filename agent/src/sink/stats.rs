@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use crate::event::RoleName;
+
 /// A snapshot of the agent's own state. Names are constants of the code, so their number is bounded.
 #[derive(Clone, Debug, Default)]
 pub struct AgentStats {
@@ -12,6 +14,10 @@ pub struct AgentStats {
     pub delivered: u64,
     /// Records that did not, by reason; once drained, `seen` is `delivered` and all of these.
     pub lost: Vec<(&'static str, u64)>,
+    /// Connections that were recognised by their frames.
+    pub found: u64,
+    /// Open connections whose handshake was not seen, by role.
+    pub unseen: Vec<(RoleName, u64)>,
     /// Heads that were longer than what is kept of a head.
     pub heads_truncated: u64,
     /// How often a bound of user space was reached, by the bound's name.

@@ -1,4 +1,5 @@
-// A `ws` server that sends the first message back and then ends the connection as the path says:
+// A `ws` server that sends messages back and, after the first one, or as many as the query says
+// (?messages=N), ends the connection as the path says:
 //
 //   /server/CODE/...   with a close frame, /server/none/... with one without a code
 //   /server/fin/...    with a FIN, /server/rst/... with an RST, and no close frame
@@ -7,16 +8,21 @@
 
 const { WebSocketServer } = require('ws');
 
-const server = new WebSocketServer({ host: '127.0.0.1', port: 0 }, () => {
+const options = { host: '127.0.0.1', port: 0, perMessageDeflate: true };
+const server = new WebSocketServer(options, () => {
   console.log(`listening ${server.address().port}`);
 });
 
 server.on('connection', (client, request) => {
-  const [side, how] = request.url.slice(1).split('/');
+  const url = new URL(request.url, 'ws://here.example');
+  const [side, how] = url.pathname.slice(1).split('/');
+  let left = Number(url.searchParams.get('messages') ?? 1);
   client.on('error', () => {});
-  client.once('message', (data, binary) => {
+  client.on('message', (data, binary) => {
+    left -= 1;
+    const last = left === 0;
     client.send(data, { binary }, () => {
-      if (side !== 'server') {
+      if (side !== 'server' || !last) {
         return;
       }
       if (how === 'fin') {

@@ -3,13 +3,16 @@
 import asyncio
 import socket
 import struct
+from urllib.parse import parse_qs, urlsplit
 
 from websockets.asyncio.server import serve
 
 
 async def end(connection):
-    _, side, how, *_ = connection.request.path.split("/")
-    await connection.send(await connection.recv())
+    url = urlsplit(connection.request.path)
+    _, side, how, *_ = url.path.split("/")
+    for _ in range(int(parse_qs(url.query).get("messages", ["1"])[0])):
+        await connection.send(await connection.recv())
     if side == "client":
         await connection.wait_closed()
     elif how == "fin":

@@ -212,17 +212,21 @@ impl Metrics {
             self.closures.with_label_values(&[OTHER, OTHER, initiator])
         }
         .inc();
-        self.connection_seconds.observe(event.connection_seconds);
+        if !event.older_than_agent {
+            self.connection_seconds.observe(event.connection_seconds);
+        }
         self.idle_seconds.observe(event.idle_seconds);
     }
 
+    /// A connection whose handshake was seen; those without come with the agent's own numbers.
     pub(super) fn connection_opened(
         &self,
         role: RoleName,
         origin: Option<&str>,
     ) -> ActiveConnection {
         ActiveConnection(self.roles.contains(&role).then(|| {
-            let gauge = self.active.with_label_values(&[&self.connection_origin(origin)]);
+            let origin = self.origin(origin, self.policy.judge(origin));
+            let gauge = self.active.with_label_values(&[&origin]);
             gauge.inc();
             gauge
         }))
@@ -233,7 +237,7 @@ impl Metrics {
         labels::origin(origin, policy, &mut locked(&self.origins))
     }
 
-    /// The same for a connection, whose handshake the agent may not have seen.
+    /// The same for the end of a connection, whose handshake the agent may not have seen.
     fn connection_origin(&self, origin: Option<&str>) -> String {
         match origin {
             Some(UNSEEN) => UNSEEN.to_owned(),
@@ -253,6 +257,9 @@ impl Metrics {
             ("ws_handshakes_total", locked(&self.handshake_series).folded()),
             ("ws_closures_total", locked(&self.closure_series).folded()),
         ];
+        let unseen = stats.unseen.iter().filter(|(role, _)| self.roles.contains(role));
+        let unseen = unseen.map(|(_, count)| own::gauge_value(*count)).sum();
+        self.active.with_label_values(&[UNSEEN]).set(unseen);
         let mut families = self.registry.gather();
         families.extend(own::families(stats, tail, &folded)?);
         families.extend(process::families()?);

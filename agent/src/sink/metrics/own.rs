@@ -72,6 +72,11 @@ pub(super) fn families(
             stats.lost.iter().copied(),
         )?,
         counter(
+            "wstap_connections_found_total",
+            "Connections older than the agent that were recognised by their frames.",
+            stats.found,
+        )?,
+        counter(
             "wstap_heads_truncated_total",
             "Heads longer than what is kept of a head.",
             stats.heads_truncated,

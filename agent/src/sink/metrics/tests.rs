@@ -153,7 +153,8 @@ fn foreign_origins_leave_places_for_our_own() {
         .map(|origin| metrics.connection_opened(RoleName::Server, Some(&origin)))
         .collect();
     assert_eq!(series(&render(&metrics), "ws_handshakes_total"), 3 + 1);
-    assert_eq!(series(&render(&metrics), "ws_connections_active"), 3 + 1);
+    // And `unseen`, which is always there.
+    assert_eq!(series(&render(&metrics), "ws_connections_active"), 3 + 1 + 1);
     count("https://a.example".to_owned(), Policy::Allowed);
     let _own = metrics.connection_opened(RoleName::Server, Some("https://b.example"));
     let text = render(&metrics);
@@ -221,12 +222,13 @@ fn an_open_connection_is_active_until_it_is_dropped() {
     let first = metrics.connection_opened(RoleName::Server, Some("https://a.example"));
     let second = metrics.connection_opened(RoleName::Server, Some("https://A.example:443"));
     let folded = metrics.connection_opened(RoleName::Server, Some("https://b.example"));
-    let unseen = metrics.connection_opened(RoleName::Server, Some("unseen"));
+    let forged = metrics.connection_opened(RoleName::Server, Some("unseen"));
     let client = metrics.connection_opened(RoleName::Client, Some("https://a.example"));
     assert_eq!(active("https://a.example"), Some(2.0));
     assert_eq!(active("other"), Some(1.0));
-    assert_eq!(active("unseen"), Some(1.0));
-    drop((second, folded, unseen, client));
+    assert_eq!(active("malformed"), Some(1.0));
+    assert_eq!(active("unseen"), Some(0.0), "not the client's to say");
+    drop((second, folded, forged, client));
     assert_eq!(active("https://a.example"), Some(1.0));
     assert_eq!(active("other"), Some(0.0));
     drop(first);
@@ -239,6 +241,8 @@ fn the_agent_says_what_it_was_told_of_itself() {
         seen: 10,
         delivered: 7,
         lost: vec![("ring-full", 2), ("decode-error", 1)],
+        found: 5,
+        unseen: vec![(RoleName::Server, 3), (RoleName::Client, 2)],
         heads_truncated: 4,
         bounds: vec![("pending-handshakes", 5)],
         tables: vec![TableStats { name: "sockets", entries: 6, capacity: 1024 }],
@@ -255,6 +259,8 @@ fn the_agent_says_what_it_was_told_of_itself() {
         ("wstap_records_delivered_total", "", 7.0),
         ("wstap_records_lost_total", "reason=\"ring-full\"", 2.0),
         ("wstap_records_lost_total", "reason=\"decode-error\"", 1.0),
+        ("wstap_connections_found_total", "", 5.0),
+        ("ws_connections_active", "origin=\"unseen\"", 3.0),
         ("wstap_heads_truncated_total", "", 4.0),
         ("wstap_bounds_reached_total", "bound=\"pending-handshakes\"", 5.0),
         ("wstap_map_entries", "map=\"sockets\"", 6.0),

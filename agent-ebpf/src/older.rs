@@ -1,0 +1,98 @@
+//! Connections older than the agent, as global functions (see `scans.rs` for why).
+
+use aya_ebpf::{
+    bindings::__sk_buff,
+    helpers::generated::{bpf_get_socket_cookie, bpf_ktime_get_ns},
+};
+use wstap_common::{
+    counters::Counter,
+    payload::Payload,
+    record::{Kind, half, role},
+    stream::older::{self, Evidence},
+};
+
+use crate::{
+    emit::{Meta, ws_send_summary},
+    hooks::skb::{full_socket, passed},
+    maps::{OLDER, count},
+    packet::SkbPayload,
+    streams::{Stream, Tunnel},
+    ways,
+};
+
+/// The connection carries frames; requests came in.
+pub const FOUND_SERVER: u32 = 2;
+/// The connection carries frames; requests went out.
+pub const FOUND_CLIENT: u32 = 3;
+
+/// Takes a segment, in order, of a connection without a state: when it is the last that shows that the
+/// connection carries frames, makes the state and tells it. [`FOUND_SERVER`], [`FOUND_CLIENT`] or 0.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn ws_older(skb: *mut __sk_buff, start: u32, way: u32, seq: u32) -> u32 {
+    let payload = SkbPayload::at(skb, start);
+    let Some(masked) = older::whole_frames(&payload) else { return 0 };
+    let incoming = way & ways::INCOMING != 0;
+    let masked = masked != 0;
+    // SAFETY: the helper takes the hook's own context.
+    let cookie = unsafe { bpf_get_socket_cookie(skb.cast()) };
+    let Some(known) = OLDER.get_ptr_mut(cookie) else {
+        let first = Evidence::default().take(seq, payload.len(), masked);
+        let none = Evidence::default();
+        let both = if incoming { [none, first] } else { [first, none] };
+        // The other direction may have made the entry meanwhile: then this segment does not count, nor
+        // does it when there is no room.
+        let _ = OLDER.insert(cookie, both, BPF_NOEXIST);
+        return 0;
+    };
+    // SAFETY: the entry lives as long as the program runs; each half has one writer.
+    let (own, other) = unsafe {
+        let [outgoing, ingoing] = &mut *known;
+        if incoming { (ingoing, *outgoing) } else { (outgoing, *ingoing) }
+    };
+    *own = own.take(seq, payload.len(), masked);
+    let own = *own;
+    let Some(sk) = full_socket(skb) else { return 0 };
+    let Some(next) = passed(sk, !incoming) else { return 0 };
+    // Whoever takes the entry out is the one who makes the state.
+    if !own.is_enough(other, next) || OLDER.remove(cookie).is_err() {
+        return 0;
+    }
+    ws_found(skb, way, masked as u32, seq, next)
+}
+
+/// Makes the state of a connection that carries frames: of this half one begins at `seq`, of the other at
+/// `next`.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn ws_found(
+    skb: *mut __sk_buff,
+    way: u32,
+    from_client: u32,
+    seq: u32,
+    next: u32,
+) -> u32 {
+    let Some(sk) = full_socket(skb) else { return 0 };
+    // SAFETY: not null means that it lives as long as the program runs. The hooks walk only where there
+    // is a Stream, so until it is stored nobody else writes.
+    let Some(tunnel) = (unsafe { Tunnel::of(sk, true).as_mut() }) else { return 0 };
+    // SAFETY: the helper has no preconditions.
+    tunnel.opened_ns = unsafe { bpf_ktime_get_ns() };
+    let from_client = from_client != 0;
+    tunnel.request.find(if from_client { seq } else { next });
+    tunnel.response.find(if from_client { next } else { seq });
+    let incoming = way & ways::INCOMING != 0;
+    let role = if from_client == incoming { role::SERVER } else { role::CLIENT };
+    let stream = Stream::found(role);
+    if stream.store(sk).is_null() {
+        return 0;
+    }
+    count(Counter::Found);
+    let half = if from_client { half::REQUEST } else { half::RESPONSE };
+    let meta = Meta { kind: Kind::Found, half, epoch: 0, flags: stream.flags, role, way };
+    ws_send_summary(skb, meta.pack());
+    if role == role::SERVER { FOUND_SERVER } else { FOUND_CLIENT }
+}
+
+/// Of `bpf_map_update_elem`: only when there is no entry (include/uapi/linux/bpf.h).
+const BPF_NOEXIST: u64 = 1;
