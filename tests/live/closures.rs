@@ -1,6 +1,8 @@
 //! How connections end, in every way, through real servers, direct and through nginx: the agent says what
 //! the ends did, and nothing else.
 
+mod scale;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};

@@ -48,11 +48,17 @@ impl Tail {
         }
     }
 
+    /// The next event, if one comes in the given time.
+    pub fn next_within(&self, time: Duration) -> Result<Option<Value>> {
+        let Some(line) = self.lines.next_within(time) else { return Ok(None) };
+        serde_json::from_str(&line).with_context(|| format!("not JSON: {line}")).map(Some)
+    }
+
     /// The events until none has come for this long.
     pub fn until_quiet(&self, quiet: Duration) -> Result<Vec<Value>> {
         let mut events = Vec::new();
-        while let Some(line) = self.lines.next_within(quiet) {
-            events.push(serde_json::from_str(&line).with_context(|| format!("not JSON: {line}"))?);
+        while let Some(event) = self.next_within(quiet)? {
+            events.push(event);
         }
         Ok(events)
     }

@@ -17,8 +17,11 @@ pub(crate) struct Options {
     /// Run only the live tests whose names contain this
     #[arg(long, value_name = "NAME", conflicts_with = "no_live")]
     live: Option<String>,
+    /// Run only the test of how connections end, with so many connections (10000 take a minute or two)
+    #[arg(long, value_name = "N", conflicts_with_all = ["no_live", "live"])]
+    closures: Option<u32>,
     /// Only build the container image, run it and test what runs
-    #[arg(long, conflicts_with_all = ["no_live", "live"])]
+    #[arg(long, conflicts_with_all = ["no_live", "live", "closures"])]
     image: bool,
 }
 
@@ -32,7 +35,7 @@ pub(crate) fn run_parts(options: &Options) -> Result<()> {
     }
     setup::run(&[Group::Bpf, Group::Servers, Group::Test, Group::Manifests])?;
 
-    if options.live.is_none() {
+    if options.live.is_none() && options.closures.is_none() {
         part("format", || run(&mut cargo(["fmt", "--all", "--check"])))?;
         part("lints", || {
             let all = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
@@ -49,6 +52,10 @@ pub(crate) fn run_parts(options: &Options) -> Result<()> {
             let mut live = cargo(["test", "--test", "live"]);
             // A failing test says what it found; where it did is one line of its file.
             live.env("RUST_BACKTRACE", "0");
+            if let Some(count) = options.closures {
+                live.env("WSTAP_CLOSURES", count.to_string());
+                return run(live.args(["closures::scale", "--", "--nocapture"]));
+            }
             run(live.args(options.live.as_deref()))
         })?;
     }
