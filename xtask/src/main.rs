@@ -6,6 +6,7 @@ mod demo;
 mod run;
 mod setup;
 mod test;
+mod vm;
 
 use std::process::ExitCode;
 
@@ -43,6 +44,8 @@ enum Chore {
     Demo,
     /// Format, lints, unit and property tests, and the live tests on this kernel (needs root)
     Test(test::Options),
+    /// Run the live tests, or a command, on other kernels in virtual machines (needs root)
+    Vm(vm::Options),
 }
 
 fn main() -> ExitCode {
@@ -63,5 +66,6 @@ fn run(chore: Chore) -> Result<()> {
         Chore::Bench(options) => bench::run(&options),
         Chore::Demo => demo::run(),
         Chore::Test(options) => test::run_parts(&options),
+        Chore::Vm(options) => vm::run(&options),
     }
 }

@@ -25,6 +25,8 @@ pub(crate) enum Group {
     Manifests,
     /// What builds and runs the container image
     Image,
+    /// What boots other kernels
+    Vm,
     /// The benchmark's load generator
     Bench,
     /// What the benchmark of `replay` is compared with (only when asked for)
@@ -36,7 +38,7 @@ pub(crate) enum Group {
 impl Group {
     /// What `cargo xtask setup` alone sets up.
     pub(crate) const DEFAULT: &[Self] =
-        &[Self::Bpf, Self::Servers, Self::Test, Self::Manifests, Self::Bench];
+        &[Self::Bpf, Self::Servers, Self::Test, Self::Manifests, Self::Vm, Self::Bench];
 
     /// Programs, each with the Debian package that has it.
     fn programs(self) -> &'static [(&'static str, &'static str)] {
@@ -67,6 +69,14 @@ impl Group {
                 ("runc", "runc"),
                 ("setcap", "libcap2-bin"),
                 ("strip", "binutils"),
+            ],
+            Self::Vm => &[
+                ("busybox", "busybox-static"),
+                ("dpkg-deb", "dpkg"),
+                ("qemu-system-x86_64", "qemu-system-x86"),
+                ("xz", "xz-utils"),
+                ("/usr/lib/qemu/virtiofsd", "qemu-system-common"),
+                ("/usr/share/keyrings/debian-archive-keyring.gpg", "debian-archive-keyring"),
             ],
             Self::Bench => &[("wrk", "wrk")],
             Self::BenchReplay => &[("tshark", "tshark")],

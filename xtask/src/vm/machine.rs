@@ -1,0 +1,180 @@
+//! One virtual machine: a kernel on the host's own files, a command, and what came of it.
+
+use std::fs;
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use wstap_tests::process::Process;
+use wstap_tests::{scratch, wait_for};
+
+use super::initramfs;
+use super::kernels::Kernel;
+use crate::command::workspace;
+
+/// Memory of a machine; what the guest writes is in it too.
+const MEMORY: &str = "2G";
+/// As many as the packet hooks need to meet each other on two.
+const CPUS: &str = "2";
+/// Where qemu-system-common has it.
+const VIRTIOFSD: &str = "/usr/lib/qemu/virtiofsd";
+/// The environment of the guest's command.
+const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// How a machine's command ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// With this code.
+    Code(i32),
+    /// It never began: the machine did not start.
+    NotBegun,
+    /// It began and did not end in time, or the machine went down with it.
+    Lost,
+}
+
+/// What came of a run.
+pub(super) struct Outcome {
+    pub(super) end: End,
+    /// What the command printed.
+    pub(super) output: String,
+    /// What the kernel printed.
+    pub(super) console: String,
+    pub(super) time: Duration,
+}
+
+/// What a machine is to run.
+pub(super) struct Order<'a> {
+    /// The command and its arguments, in the workspace's folder.
+    pub(super) command: &'a [String],
+    /// Variables of its environment.
+    pub(super) environment: &'a [(&'a str, String)],
+    pub(super) limit: Duration,
+    /// Whether the output is also shown as it comes.
+    pub(super) shown: bool,
+}
+
+/// Starts a machine, runs the command in it and ends it.
+pub(super) fn run(kernel: &Kernel, order: &Order<'_>) -> Result<Outcome> {
+    let start = Instant::now();
+    let folder = scratch(&format!("vm-{}", kernel.series))?;
+    let initramfs = folder.join("initramfs");
+    initramfs::write(kernel, &script(order), &initramfs)?;
+    // Below /tmp: the name of a unix socket is short.
+    let socket =
+        PathBuf::from(format!("/tmp/wstap-vm-{}-{}.sock", std::process::id(), kernel.series));
+    let mut files = Command::new(VIRTIOFSD);
+    files.args(["-o", "source=/", "-o", "sandbox=chroot", "-o", "cache=auto"]);
+    files.arg(format!("--socket-path={}", socket.display()));
+    let mut files = Process::start("virtiofsd", &mut files, &folder)?;
+    wait_for("virtiofsd", || {
+        files.check_alive()?;
+        Ok(socket.exists().then_some(()))
+    })?;
+    let (console, output) = (folder.join("console"), folder.join("output"));
+    let mut qemu = Command::new("qemu-system-x86_64");
+    qemu.args([
+        "-machine",
+        "pc,memory-backend=memory",
+        "-accel",
+        "tcg,thread=multi",
+        "-cpu",
+        "max",
+    ]);
+    qemu.args(["-nodefaults", "-display", "none", "-no-reboot", "-smp", CPUS, "-m", MEMORY]);
+    qemu.args(["-object", &format!("memory-backend-memfd,id=memory,size={MEMORY},share=on")]);
+    qemu.args(["-chardev", &format!("socket,id=files,path={}", socket.display())]);
+    qemu.args(["-device", "vhost-user-fs-pci,chardev=files,tag=host"]);
+    for line in [&console, &output] {
+        qemu.args(["-serial", &format!("file:{}", line.display())]);
+    }
+    qemu.arg("-kernel").arg(&kernel.image).arg("-initrd").arg(&initramfs);
+    qemu.args([
+        "-append",
+        "console=ttyS0 no_timer_check panic=-1 mitigations=off nokaslr tsc=reliable random.trust_cpu=on",
+    ]);
+    let mut qemu = Process::start("qemu", &mut qemu, &folder)?;
+    let mut shown = 0;
+    while qemu.ended()?.is_none() && start.elapsed() < order.limit {
+        std::thread::sleep(Duration::from_millis(50));
+        if order.shown {
+            shown += show(&output, shown)?;
+        }
+    }
+    let ended = qemu.ended()?;
+    drop(qemu);
+    drop(files);
+    let _gone = fs::remove_file(&socket);
+    if order.shown {
+        show(&output, shown)?;
+    }
+    let read = |file: &PathBuf| {
+        fs::read(file).map(|text| String::from_utf8_lossy(&text).into_owned()).unwrap_or_default()
+    };
+    let (text, mut console) = (read(&output), read(&console));
+    if let Some(status) = ended.filter(|status| !status.success()) {
+        console =
+            format!("qemu ended with {status}: {}\n{console}", read(&folder.join("qemu.log")));
+    }
+    let (end, output) = split(&text);
+    Ok(Outcome { end, output, console, time: start.elapsed() })
+}
+
+/// How the command ended, and what it printed, from what came over the second serial line.
+fn split(text: &str) -> (End, String) {
+    let Some((_, rest)) = text.split_once("vm: began on ") else {
+        return (End::NotBegun, text.to_owned());
+    };
+    let (_, rest) = rest.split_once('\n').unwrap_or_default();
+    let parts = rest.rsplit_once("\nvm: ended with ");
+    let code = parts.and_then(|(_, code)| code.trim().parse().ok());
+    match (parts, code) {
+        (Some((output, _)), Some(code)) => (End::Code(code), output.to_owned()),
+        _ => (End::Lost, rest.to_owned()),
+    }
+}
+
+/// Shows what is new in a growing file; returns its length.
+fn show(file: &PathBuf, from: u64) -> Result<u64> {
+    let Ok(mut file) = fs::File::open(file) else { return Ok(0) };
+    file.seek(SeekFrom::Start(from))?;
+    let mut new = Vec::new();
+    file.read_to_end(&mut new)?;
+    std::io::stdout().write_all(&new).context("cannot show the output")?;
+    Ok(new.len() as u64)
+}
+
+fn script(order: &Order<'_>) -> String {
+    let exports =
+        order.environment.iter().map(|(name, value)| format!("export {name}={}", quoted(value)));
+    let command: Vec<_> = order.command.iter().map(|word| quoted(word)).collect();
+    let mut lines = vec![format!("export {PATH} HOME=/root")];
+    lines.extend(exports);
+    lines.push(format!("cd {}", quoted(&workspace().display().to_string())));
+    lines.push(format!("exec {}\n", command.join(" ")));
+    lines.join("\n")
+}
+
+/// A word as the shell takes it.
+fn quoted(word: &str) -> String {
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_is_told_from_a_machine_that_went_down() {
+        assert_eq!(split("").0, End::NotBegun);
+        assert_eq!(split("vm: began on 6.1\nsome").0, End::Lost);
+        let (end, output) = split("vm: began on 6.1\nsome\nline\n\nvm: ended with 3\n");
+        assert_eq!((end, output.as_str()), (End::Code(3), "some\nline\n"));
+    }
+
+    #[test]
+    fn words_survive_the_shell() {
+        assert_eq!(quoted("it's"), r"'it'\''s'");
+    }
+}

@@ -1,0 +1,60 @@
+//! `cargo xtask vm`: the project on other kernels, in virtual machines.
+//!
+//! A machine has a stock Debian kernel and the host's own files, read-only below a tmpfs: servers, tests and
+//! the agent run in it unchanged, and what they write is gone with it.
+
+mod initramfs;
+mod kernels;
+mod machine;
+
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use clap::Args;
+
+use crate::command::{need_root, say};
+use crate::setup::{self, Group};
+use kernels::SERIES;
+use machine::{End, Order};
+
+/// Which kernels, and what runs on them.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Only this series of kernels: 5.10, 6.1, 6.12, 6.18 or 7 (may be given again)
+    #[arg(long, value_name = "SERIES", value_parser = series)]
+    kernel: Vec<&'static str>,
+    /// A command to run on each, in the workspace's folder
+    #[arg(last = true, required = true)]
+    command: Vec<String>,
+}
+
+/// How long one command of the user's may take.
+const LIMIT: Duration = Duration::from_secs(1_800);
+
+fn series(text: &str) -> Result<&'static str, String> {
+    let all: Vec<_> = SERIES.iter().map(|(series, _)| *series).collect();
+    let found = all.iter().find(|series| **series == text);
+    found.copied().ok_or_else(|| format!("there are {}", all.join(", ")))
+}
+
+/// Runs the command on each kernel.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    need_root("Giving a machine the host's files", "vm")?;
+    setup::run(&[Group::Vm])?;
+    let series = if options.kernel.is_empty() {
+        SERIES.iter().map(|(series, _)| *series).collect()
+    } else {
+        options.kernel.clone()
+    };
+    for kernel in kernels::get(&series)? {
+        let order =
+            Order { command: &options.command, environment: &[], limit: LIMIT, shown: true };
+        let outcome = machine::run(&kernel, &order)?;
+        match outcome.end {
+            End::Code(0) => say(format!("vm: {} s", outcome.time.as_secs())),
+            End::Code(code) => bail!("on {} it ended with {code}", kernel.release),
+            end => bail!("{end:?} on {}: {}{}", kernel.release, outcome.console, outcome.output),
+        }
+    }
+    Ok(())
+}
