@@ -417,3 +417,56 @@ fn a_fin_ahead_of_the_walk_says_that_the_end_was_not_seen() {
     let said = walk.summary();
     assert_eq!(said.flags, LOST | half_flags::FIN | half_flags::RST);
 }
+
+/// A walk that takes segments in order.
+#[derive(Default)]
+struct InOrder {
+    walk: Walk,
+    seq: u32,
+}
+
+impl InOrder {
+    fn pass(&mut self, bytes: &[u8]) -> HalfSummary {
+        let step = Step { frames: 0, begin: !self.walk.is_started(), ..Step::NONE };
+        let segment = Segment { seq: self.seq, received: self.seq, now_ns: 7 };
+        self.walk.segment(&step, &segment, bytes, false);
+        self.seq += bytes.len() as u32;
+        self.walk.summary()
+    }
+}
+
+#[test]
+fn a_burst_of_more_frames_than_steps_is_no_evidence_of_a_frames_beginning() {
+    let frame = b"\x81\x02hi";
+    let burst = frame.repeat(STEPS as usize + 1);
+    let mut half = InOrder::default();
+    // The last few are read byte by byte.
+    assert_eq!(half.pass(&frame.repeat(STEPS as usize - 10)).flags, 0);
+    assert_eq!(half.pass(&burst).flags, LOST);
+    assert_eq!(half.pass(frame).flags, LOST);
+    assert_eq!(half.pass(frame).flags, LOST);
+    // Again: what came before it counts no longer.
+    assert_eq!(half.pass(&burst).flags, LOST);
+    assert_eq!(half.pass(frame).flags, LOST);
+    assert_eq!(half.pass(frame).flags, LOST);
+    assert_eq!(half.pass(frame).flags, half_flags::LOST_PLACE);
+    assert_eq!(half.pass(b"\x88\x02\x03\xe9").close_code, 1001);
+}
+
+#[test]
+fn a_range_that_passed_ahead_counts_once_what_was_before_it_has_come() {
+    let message = [b"\x82\x7e\x0b\xb8".as_slice(), &[b'x'; 3000]].concat();
+    let mut walk = Walk::default();
+    let mut pass = |from: usize, to: usize, received: usize| {
+        let step = Step { frames: 0, begin: from == 0, ..Step::NONE };
+        let segment = Segment { seq: from as u32, received: received as u32, now_ns: 7 };
+        walk.segment(&step, &segment, &message[from..to], false);
+        (walk.next(), walk.summary())
+    };
+    pass(0, 1000, 0);
+    // The end of the message overtakes its middle.
+    assert_eq!(pass(2000, message.len(), 1000).0, 1000);
+    let (next, said) = pass(1000, 2000, 1000);
+    assert_eq!(next as usize, message.len(), "a FIN there has missed nothing");
+    assert_eq!((said.messages, said.flags), (1, 0));
+}

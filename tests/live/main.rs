@@ -8,6 +8,7 @@ mod capture;
 mod causes;
 mod closures;
 mod doctor;
+mod frames;
 mod lifecycle;
 mod lookalikes;
 mod loss;

@@ -2,12 +2,14 @@
 //! and as often as it wants, to a real server of this host.
 
 use std::cell::Cell;
+use std::io::ErrorKind;
 use std::net::Ipv4Addr;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use etherparse::{NetHeaders, PacketBuilder, PacketHeaders, TransportHeader};
 use tun_rs::{DeviceBuilder, SyncDevice};
-use wstap_tests::wait_for;
+use wstap_tests::PATIENCE;
 
 /// The host's end of the device, for a server to listen on.
 pub(crate) const HERE: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
@@ -105,25 +107,84 @@ impl Connection<'_> {
         head.split(' ').nth(1).and_then(|code| code.parse().ok()).context(head)
     }
 
+    /// Reads to the server's FIN, and acknowledges it all when so long has passed; gives how many bytes
+    /// there were.
+    pub(crate) fn finish(&mut self, acknowledges_after: Duration) -> Result<usize> {
+        let begin = Instant::now();
+        let (first, mut last) = (self.acknowledged, None);
+        loop {
+            let waits = begin.elapsed() < acknowledges_after;
+            let mut fin = false;
+            let got = self.receive_within(Duration::from_millis(20), |flags, bytes| {
+                fin = flags.fin;
+                bytes > 0 || flags.fin
+            });
+            if let Some((start, bytes)) = got? {
+                let end = start.wrapping_add(bytes.len() as u32);
+                if fin {
+                    last = Some(end);
+                }
+                // What is missing will come again.
+                if start == self.acknowledged && !waits {
+                    self.acknowledged = end;
+                }
+            }
+            if waits {
+                continue;
+            }
+            self.segment(sequence(self.sent.get()), Flags::default(), &[])?;
+            if last == Some(self.acknowledged) {
+                return Ok(self.acknowledged.wrapping_sub(first) as usize);
+            }
+            ensure!(begin.elapsed() < PATIENCE, "no FIN of the server");
+        }
+    }
+
     /// The next segment of the server that is as wanted: its sequence number and its bytes.
-    fn receive(&self, wanted: impl Fn(Flags, usize) -> bool) -> Result<(u32, Vec<u8>)> {
+    fn receive(&self, wanted: impl FnMut(Flags, usize) -> bool) -> Result<(u32, Vec<u8>)> {
+        self.receive_within(PATIENCE, wanted)?.context("no segment of the server")
+    }
+
+    /// The same, if one comes in the given time.
+    fn receive_within(
+        &self,
+        time: Duration,
+        mut wanted: impl FnMut(Flags, usize) -> bool,
+    ) -> Result<Option<(u32, Vec<u8>)>> {
         let mut buffer = vec![0; 65_536];
-        wait_for("a segment of the server", || {
-            let Ok(length) = self.wire.0.recv(&mut buffer) else { return Ok(None) };
-            let Ok(packet) = PacketHeaders::from_ip_slice(buffer.get(..length).unwrap_or_default())
-            else {
+        let end = Instant::now() + time;
+        loop {
+            match self.wire.0.recv(&mut buffer) {
+                Ok(length) => {
+                    let segment = self.read(buffer.get(..length).unwrap_or_default());
+                    if let Some((sequence, flags, bytes)) = segment
+                        && wanted(flags, bytes.len())
+                    {
+                        return Ok(Some((sequence, bytes)));
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    std::thread::sleep(Duration::from_micros(200));
+                }
+                Err(error) => return Err(error.into()),
+            }
+            if Instant::now() >= end {
                 return Ok(None);
-            };
-            let (Some(NetHeaders::Ipv4(..)), Some(TransportHeader::Tcp(tcp))) =
-                (packet.net, packet.transport)
-            else {
-                return Ok(None);
-            };
-            let flags = Flags { syn: tcp.syn, rst: tcp.rst, fin: tcp.fin };
-            let bytes = packet.payload.slice();
-            let ours = tcp.destination_port == self.from && wanted(flags, bytes.len());
-            Ok(ours.then(|| (tcp.sequence_number, bytes.to_vec())))
-        })
+            }
+        }
+    }
+
+    /// A segment of the server on this connection.
+    fn read(&self, packet: &[u8]) -> Option<(u32, Flags, Vec<u8>)> {
+        let packet = PacketHeaders::from_ip_slice(packet).ok()?;
+        let (Some(NetHeaders::Ipv4(..)), Some(TransportHeader::Tcp(tcp))) =
+            (packet.net, packet.transport)
+        else {
+            return None;
+        };
+        let flags = Flags { syn: tcp.syn, rst: tcp.rst, fin: tcp.fin };
+        let ours = tcp.destination_port == self.from;
+        ours.then(|| (tcp.sequence_number, flags, packet.payload.slice().to_vec()))
     }
 }
 
