@@ -1,7 +1,7 @@
 //! The load: wrk on an nginx that answers by itself, with keep-alive.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
@@ -9,8 +9,13 @@ use wstap_tests::free_port;
 use wstap_tests::http::KEY;
 use wstap_tests::nginx::Nginx;
 
-/// Connections that wrk keeps open.
+/// Connections that wrk keeps open when it asks as fast as it can.
 const CONNECTIONS: &str = "32";
+/// The same for a load with a pace: each connection pauses between its requests, so that they make a little more than
+/// 10,000 requests a second together.
+const PACED_CONNECTIONS: &str = "128";
+/// wrk's script for that: milliseconds before each request.
+const PACE: &str = "function delay() return 10 end\n";
 
 /// What each request is.
 #[derive(Clone, Copy)]
@@ -19,6 +24,8 @@ pub(crate) enum Load {
     Get,
     /// A handshake that nginx rejects with 403.
     Handshake,
+    /// The same, with a pace of some 10,000 a second.
+    PacedHandshake,
 }
 
 impl Load {
@@ -26,13 +33,14 @@ impl Load {
         match self {
             Self::Get => "plain GET",
             Self::Handshake => "rejected handshake",
+            Self::PacedHandshake => "rejected handshake, paced",
         }
     }
 
     fn path(self) -> &'static str {
         match self {
             Self::Get => "/page",
-            Self::Handshake => "/chat",
+            Self::Handshake | Self::PacedHandshake => "/chat",
         }
     }
 
@@ -46,7 +54,7 @@ impl Load {
             "Accept-Encoding: gzip, deflate, br, zstd".to_owned(),
             format!("Cookie: session={}", "0123456789abcdef".repeat(8)),
         ];
-        if let Self::Handshake = self {
+        if let Self::Handshake | Self::PacedHandshake = self {
             headers.extend([
                 "Upgrade: websocket".to_owned(),
                 "Connection: Upgrade".to_owned(),
@@ -59,15 +67,10 @@ impl Load {
     }
 }
 
-/// What came of a run.
-pub(crate) struct Pressed {
-    pub(crate) requests: f64,
-    pub(crate) per_second: f64,
-}
-
 /// The nginx under load.
 pub(crate) struct Front {
     address: SocketAddr,
+    pace: PathBuf,
     _nginx: Nginx,
 }
 
@@ -79,13 +82,20 @@ impl Front {
              location /page {{ return 200 'a page of a few bytes'; }}\n\
              location /chat {{ return 403 'origin not allowed'; }} }}"
         );
-        Ok(Self { address, _nginx: Nginx::start(folder, &block, &[address])? })
+        let pace = folder.join("pace.lua");
+        std::fs::write(&pace, PACE)?;
+        Ok(Self { address, pace, _nginx: Nginx::start(folder, &block, &[address])? })
     }
 
-    /// One run of wrk.
-    pub(crate) fn press(&self, load: Load, seconds: u64) -> Result<Pressed> {
+    /// One run of wrk; the requests/s.
+    pub(crate) fn press(&self, load: Load, seconds: u64) -> Result<f64> {
         let mut wrk = Command::new("wrk");
-        wrk.args(["-t", "1", "-c", CONNECTIONS, "-d", &format!("{seconds}s")]);
+        wrk.args(["-t", "1", "-d", &format!("{seconds}s")]);
+        if let Load::PacedHandshake = load {
+            wrk.args(["-c", PACED_CONNECTIONS, "-s"]).arg(&self.pace);
+        } else {
+            wrk.args(["-c", CONNECTIONS]);
+        }
         for header in load.headers() {
             wrk.args(["-H", &header]);
         }
@@ -96,11 +106,6 @@ impl Front {
             .lines()
             .find_map(|line| line.strip_prefix("Requests/sec:"))
             .with_context(|| text.clone())?;
-        let requests = text
-            .lines()
-            .find(|line| line.contains(" requests in "))
-            .and_then(|line| line.split_whitespace().next())
-            .with_context(|| text.clone())?;
-        Ok(Pressed { requests: requests.parse()?, per_second: per_second.trim().parse()? })
+        Ok(per_second.trim().parse()?)
     }
 }

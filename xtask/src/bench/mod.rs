@@ -63,12 +63,15 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         ));
     }
     print("\n| of the agent | |\n|---|---|");
-    let storm = Storm::measure(options, &front, &binary, &folder)?;
-    print(&format!("| resident memory, idle | {} KiB |", storm.idle));
-    print(&format!("| resident memory, after the storm | {} KiB |", storm.after));
-    print(&format!("| handshakes/s in the storm | {:.0} |", storm.per_second));
-    print(&format!("| records lost in the storm | {} |", storm.lost));
-    print(&format!("| CPU a handshake | {:.1} us |", storm.cpu_us));
+    for load in [Load::PacedHandshake, Load::Handshake] {
+        let (name, used) = (load.name(), Used::measure(options, load, &front, &binary, &folder)?);
+        print(&format!("| {name}: resident memory before | {} KiB |", used.idle));
+        print(&format!("| {name}: resident memory after | {} KiB |", used.after));
+        print(&format!("| {name}: handshakes/s | {:.0} |", used.per_second));
+        print(&format!("| {name}: records seen | {} |", used.seen));
+        print(&format!("| {name}: records lost | {} |", used.lost));
+        print(&format!("| {name}: CPU a judged handshake | {:.1} us |", used.cpu_us));
+    }
     for load in [Load::Get, Load::Handshake] {
         for (program, runs, nanoseconds) in run_times(options, load, &front, &binary, &folder)? {
             let name = load.name();
@@ -89,40 +92,51 @@ fn in_turns(
     let (mut without, mut with) = (Vec::new(), Vec::new());
     for run in 1..=options.runs {
         say(format!("bench: {}, run {run} of {}", load.name(), options.runs));
-        without.push(front.press(load, options.seconds)?.per_second);
+        without.push(front.press(load, options.seconds)?);
         let agent = Agent::start_program(Command::new(binary), folder, &[])?;
-        with.push(front.press(load, options.seconds)?.per_second);
+        with.push(front.press(load, options.seconds)?);
         agent.stop()?;
     }
     Ok((median(without), median(with)))
 }
 
 /// What the agent itself needs while every request is a handshake.
-struct Storm {
+struct Used {
     idle: u64,
     after: u64,
     per_second: f64,
+    seen: u64,
     lost: u64,
     cpu_us: f64,
 }
 
-impl Storm {
-    fn measure(options: &Options, front: &Front, binary: &Path, folder: &Path) -> Result<Self> {
+impl Used {
+    fn measure(
+        options: &Options,
+        load: Load,
+        front: &Front,
+        binary: &Path,
+        folder: &Path,
+    ) -> Result<Self> {
         let mut agent = Agent::start_program(Command::new(binary), folder, &[])?;
         let process = agent.process().id();
         let idle = resident(process)?;
         let before = cpu_seconds(process)?;
-        let pressed = front.press(Load::Handshake, options.seconds * 3)?;
+        let per_second = front.press(load, options.seconds * 3)?;
         let metrics = agent.wait_for_metrics("a drained ring", |metrics| {
             let count = |name| metrics.count(name, &[]);
             count("wstap_records_seen_total")
                 == count("wstap_records_delivered_total") + count("wstap_records_lost_total")
         })?;
-        let cpu_us = (cpu_seconds(process)? - before) * 1e6 / pressed.requests;
+        // Lost records cost it nothing: the handshakes that it judged share the cost.
+        let judged =
+            metrics.count("wstap_events_total", &[("role", "server"), ("type", "handshake")]);
+        let cpu_us = (cpu_seconds(process)? - before) * 1e6 / f64::from(u32::try_from(judged)?);
         let after = resident(process)?;
         agent.stop()?;
-        let lost = metrics.count("wstap_records_lost_total", &[]);
-        Ok(Self { idle, after, per_second: pressed.per_second, lost, cpu_us })
+        let count = |name| metrics.count(name, &[]);
+        let (seen, lost) = (count("wstap_records_seen_total"), count("wstap_records_lost_total"));
+        Ok(Self { idle, after, per_second, seen, lost, cpu_us })
     }
 }
 
