@@ -102,7 +102,7 @@ fn judged(policy: &OriginPolicy, joined: Joined) -> Judged {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::{sync::Arc, time::Duration};
 
     use super::Judge;
     use crate::{
@@ -127,7 +127,7 @@ mod tests {
                 cgroup: 0,
             },
             time: Duration::from_micros(1_777_863_721_123_456),
-            request: RequestHead {
+            request: Arc::new(RequestHead {
                 method: "GET".into(),
                 path: "/chat".into(),
                 names_session: false,
@@ -136,7 +136,7 @@ mod tests {
                 key: None,
                 subprotocols: Vec::new(),
                 defect: None,
-            },
+            }),
             answer,
             duration: Duration::from_micros(1500),
             opening: None,

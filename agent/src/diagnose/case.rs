@@ -53,10 +53,10 @@ impl<'a> Case<'a> {
     pub(super) fn header(&self, shown: &str) -> Evidence {
         let name = shown.to_ascii_lowercase();
         let values: Vec<&str> = self.request.headers.all(&name).collect();
-        if values.is_empty() {
-            Evidence::absent(shown)
-        } else {
-            Evidence::new(shown, &values.join(", "))
+        match values.as_slice() {
+            [] => Evidence::absent(shown),
+            [value] => Evidence::new(shown, value),
+            several => Evidence::new(shown, &several.join(", ")),
         }
     }
 

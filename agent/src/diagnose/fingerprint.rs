@@ -66,7 +66,12 @@ impl Want {
             Self::Absent => value.is_none(),
             Self::Is(wanted) => value.is_some_and(|value| value.eq_ignore_ascii_case(wanted)),
             Self::Has(wanted) => {
-                value.is_some_and(|value| hold(&value.to_ascii_lowercase(), wanted))
+                // An empty part is in every value, and there are no windows of no bytes.
+                let holds = |value: &str| {
+                    let mut parts = value.as_bytes().windows(wanted.len().max(1));
+                    wanted.is_empty() || parts.any(|p| p.eq_ignore_ascii_case(wanted.as_bytes()))
+                };
+                value.is_some_and(holds)
             }
         }
     }

@@ -8,6 +8,7 @@ use std::{
     hash::{BuildHasher, RandomState},
     net::SocketAddr,
     num::NonZeroUsize,
+    sync::Arc,
     time::Duration,
 };
 
@@ -52,7 +53,7 @@ struct Leg {
     connection: Connection,
     asked: Duration,
     answered: Duration,
-    request: RequestHead,
+    request: Arc<RequestHead>,
     status: Option<u16>,
     /// What was said of it, once it was said.
     verdict: Option<Box<Verdict>>,
@@ -64,7 +65,7 @@ impl Leg {
             connection: exchange.connection.clone(),
             asked: exchange.time,
             answered: exchange.time + exchange.duration,
-            request: exchange.request.clone(),
+            request: Arc::clone(&exchange.request),
             status: match &exchange.answer {
                 Answer::Response(response) => Some(response.status),
                 _ => None,

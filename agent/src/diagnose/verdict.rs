@@ -84,6 +84,10 @@ pub struct Evidence {
 impl Evidence {
     /// A named value, cut to [`EVIDENCE_VALUE`] characters; control characters become spaces.
     pub(super) fn new(name: &str, value: &str) -> Self {
+        let plain = value.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
+        if plain && value.len() <= EVIDENCE_VALUE {
+            return Self { name: name.to_owned(), value: value.to_owned() };
+        }
         let printable = |c: char| if c.is_control() { ' ' } else { c };
         let mut value: String = value.chars().map(printable).take(EVIDENCE_VALUE + 1).collect();
         if let Some((end, _)) = value.char_indices().nth(EVIDENCE_VALUE) {

@@ -123,7 +123,8 @@ pub fn timestamp(since_epoch: Duration) -> String {
 
 /// The value, cut to [`MAX_VALUE`] characters.
 fn bounded(value: &str) -> String {
-    if value.chars().count() <= MAX_VALUE {
+    // A character has at least a byte.
+    if value.len() <= MAX_VALUE || value.chars().count() <= MAX_VALUE {
         return value.to_owned();
     }
     value.chars().take(MAX_VALUE).chain(['…']).collect()

@@ -2,7 +2,7 @@
 //!
 //! In: heads and ends of one connection. Out: one [`Exchange`] for each handshake.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use crate::http::{RequestHead, ResponseHead};
 
@@ -123,8 +123,8 @@ pub struct Exchange {
     pub connection: Connection,
     /// When the request's first byte was seen, since the Unix epoch.
     pub time: Duration,
-    /// The request as this end saw it.
-    pub request: RequestHead,
+    /// The request as this end saw it; shared with the memory of legs.
+    pub request: Arc<RequestHead>,
     /// What came back.
     pub answer: Answer,
     /// From the request's first byte to the answer's first byte, or to the end without one.

@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeSet, VecDeque},
     net::{IpAddr, Ipv6Addr, SocketAddr},
     num::NonZeroUsize,
+    sync::Arc,
     time::Duration,
 };
 
@@ -80,6 +81,7 @@ pub struct Counters {
 struct Handshaking {
     connection: Connection,
     pending: Pending,
+    /// Its entry among the deadlines: never later than its deadline.
     deadline_ns: u64,
 }
 
@@ -236,7 +238,7 @@ impl Pairing {
             self.forget(cookie);
         }
         let pending = Pending::new(record.epoch, self.losses);
-        let state = Handshaking { connection: connection(record), pending, deadline_ns: 0 };
+        let state = Handshaking { connection: connection(record), pending, deadline_ns: u64::MAX };
         self.connections.push(record.cookie, state);
     }
 
@@ -372,9 +374,14 @@ impl Pairing {
     /// The time is `now_ns`, by the records' clock: settles what waited long enough.
     pub fn tick(&mut self, now_ns: u64, out: Out<'_>) {
         self.settle_closed(now_ns, out);
-        while let Some(&(deadline, cookie)) = self.deadlines.first()
-            && deadline <= now_ns
+        while let Some(&(entry, cookie)) = self.deadlines.first()
+            && entry <= now_ns
         {
+            let deadline = self.deadline_ns(cookie).unwrap_or(entry);
+            if deadline > now_ns {
+                self.enter_deadline(cookie, deadline);
+                continue;
+            }
             self.settle(cookie, Why::Timeout, deadline, out);
             self.forget(cookie);
         }
@@ -418,15 +425,26 @@ impl Pairing {
         }
     }
 
+    /// When a connection has to be looked at again.
+    fn deadline_ns(&self, cookie: u64) -> Option<u64> {
+        let pending = &self.connections.peek(&cookie)?.pending;
+        Some(pending.deadline_ns(self.timeout_ns, nanos(CONTENT_WAIT), nanos(OPENING)))
+    }
+
+    /// Sees to it that a connection is looked at again in time. An entry that is too early costs one more look
+    /// when it is due; to move it with every record costs more.
     fn set_deadline(&mut self, cookie: u64) {
-        let Some(state) = self.connections.peek_mut(&cookie) else { return };
-        let deadline =
-            state.pending.deadline_ns(self.timeout_ns, nanos(CONTENT_WAIT), nanos(OPENING));
-        if deadline != state.deadline_ns {
-            self.deadlines.remove(&(state.deadline_ns, cookie));
-            self.deadlines.insert((deadline, cookie));
-            state.deadline_ns = deadline;
+        let entry = self.connections.peek(&cookie).map_or(0, |state| state.deadline_ns);
+        if let Some(deadline) = self.deadline_ns(cookie).filter(|deadline| *deadline < entry) {
+            self.enter_deadline(cookie, deadline);
         }
+    }
+
+    fn enter_deadline(&mut self, cookie: u64, deadline: u64) {
+        let Some(state) = self.connections.peek_mut(&cookie) else { return };
+        self.deadlines.remove(&(state.deadline_ns, cookie));
+        self.deadlines.insert((deadline, cookie));
+        state.deadline_ns = deadline;
     }
 
     /// Drops a connection's candidate.
@@ -447,7 +465,7 @@ fn exchange(
     Exchange {
         connection: connection.clone(),
         time: wall(offset, done.first_ns),
-        request: done.request,
+        request: Arc::new(done.request),
         answer: done.answer,
         duration: Duration::from_nanos(done.answered_ns.saturating_sub(done.first_ns)),
         opening,

@@ -62,7 +62,7 @@ fn preamble(bytes: &[u8]) -> Option<usize> {
 /// The offset behind the empty line that ends a head.
 pub(super) fn head_end(bytes: &[u8]) -> Option<usize> {
     let mut at = 0;
-    while let Some(line) = bytes.get(at..)?.iter().position(|b| *b == b'\n') {
+    while let Some(line) = memchr::memchr(b'\n', bytes.get(at..)?) {
         at += line + 1;
         match bytes.get(at..)? {
             [b'\n', ..] => return Some(at + 1),

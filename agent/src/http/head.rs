@@ -19,7 +19,7 @@ pub(super) fn config(lenient: bool) -> ParserConfig {
 
 /// Room for every field that a head can have: one a line. [`crate::assemble::STREAM_MAX`] bounds the lines.
 pub(super) fn room<'a>(head: &[u8]) -> Vec<Header<'a>> {
-    vec![httparse::EMPTY_HEADER; head.split(|b| *b == b'\n').count()]
+    vec![httparse::EMPTY_HEADER; memchr::memchr_iter(b'\n', head).count() + 1]
 }
 
 /// Each field's name as sent and its value as text. `view` is what was parsed, `original` what was on the wire:
@@ -32,8 +32,16 @@ pub(super) fn fields<'a>(
     found.iter().map(move |field| {
         let at = (field.value.as_ptr() as usize).wrapping_sub(view.as_ptr() as usize);
         let value = at.checked_add(field.value.len()).and_then(|end| original.get(at..end));
-        (field.name, String::from_utf8_lossy(value.unwrap_or(field.value)))
+        (field.name, text(value.unwrap_or(field.value)))
     })
+}
+
+/// A value as text. The check of the whole is much quicker than the replacing, which is hardly ever wanted.
+fn text(value: &[u8]) -> Cow<'_, str> {
+    match str::from_utf8(value) {
+        Ok(text) => text.into(),
+        Err(_) => String::from_utf8_lossy(value),
+    }
 }
 
 /// A copy of a head's bytes that `httparse` can read: folded lines (RFC 9112 section 5.2) are joined and control

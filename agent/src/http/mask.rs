@@ -2,6 +2,8 @@
 //!
 //! In: a field's name and raw value. Out: the text that later stages may see, or nothing.
 
+use std::borrow::Cow;
+
 use super::MASKED;
 
 /// Request fields whose value is kept.
@@ -106,41 +108,41 @@ const RESPONSE: &[&str] = &[
 const RESPONSE_PRESENCE: &[&str] = &["set-cookie", "proxy-authenticate"];
 
 /// What a later stage may see of the request field `name` (any case), or `None` when it may not see it at all.
-pub(super) fn request_field(name: &str, value: &str) -> Option<String> {
+pub(super) fn request_field<'a>(name: &str, value: &'a str) -> Option<Cow<'a, str>> {
     if listed(REQUEST, name) {
         let host_like =
             name.eq_ignore_ascii_case("host") || name.eq_ignore_ascii_case("x-forwarded-host");
-        return Some(if host_like { without_userinfo(value) } else { value.to_owned() });
+        return Some(if host_like { without_userinfo(value) } else { value.into() });
     }
     if listed(REQUEST_PRESENCE, name) {
-        return Some(MASKED.to_owned());
+        return Some(MASKED.into());
     }
     // Drafts 7 to 12 of the protocol called it so.
     if name.eq_ignore_ascii_case("origin") || name.eq_ignore_ascii_case("sec-websocket-origin") {
         return Some(url(value));
     }
     if name.eq_ignore_ascii_case("referer") {
-        return Some(origin_of(value));
+        return Some(origin_of(value).into());
     }
-    name.eq_ignore_ascii_case("sec-websocket-protocol").then(|| subprotocols(value))
+    name.eq_ignore_ascii_case("sec-websocket-protocol").then(|| subprotocols(value).into())
 }
 
 /// What a later stage may see of the response field `name` (any case), or `None`.
-pub(super) fn response_field(name: &str, value: &str) -> Option<String> {
+pub(super) fn response_field<'a>(name: &str, value: &'a str) -> Option<Cow<'a, str>> {
     if listed(RESPONSE, name) {
-        return Some(value.to_owned());
+        return Some(value.into());
     }
     if listed(RESPONSE_PRESENCE, name) {
-        return Some(MASKED.to_owned());
+        return Some(MASKED.into());
     }
     if name.eq_ignore_ascii_case("location") {
         return Some(url(value));
     }
     if name.eq_ignore_ascii_case("www-authenticate") {
         // The scheme tells which credentials are wanted; challenges carry nonces.
-        return Some(value.split([' ', ',', '\t']).next().unwrap_or_default().to_owned());
+        return Some(value.split([' ', ',', '\t']).next().unwrap_or_default().into());
     }
-    name.eq_ignore_ascii_case("sec-websocket-protocol").then(|| subprotocols(value))
+    name.eq_ignore_ascii_case("sec-websocket-protocol").then(|| subprotocols(value).into())
 }
 
 fn listed(names: &[&str], name: &str) -> bool {
@@ -242,35 +244,32 @@ pub(super) fn path(target: &str) -> String {
 }
 
 /// A URL without user information, and with the query's content masked.
-fn url(value: &str) -> String {
-    let mut parts = value.splitn(2, ['?', '#']);
-    let mut kept = without_userinfo(parts.next().unwrap_or_default());
-    if parts.next().is_some() {
-        kept.push('?');
-        kept.push_str(MASKED);
+fn url(value: &str) -> Cow<'_, str> {
+    match value.split_once(['?', '#']) {
+        Some((bare, _)) => format!("{}?{MASKED}", without_userinfo(bare)).into(),
+        None => without_userinfo(value),
     }
-    kept
 }
 
 /// The scheme and authority of a URL, without user information.
 fn origin_of(value: &str) -> String {
     let Some((scheme, rest)) = value.split_once("://") else { return MASKED.to_owned() };
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    without_userinfo(&format!("{scheme}://{authority}"))
+    without_userinfo(&format!("{scheme}://{authority}")).into_owned()
 }
 
 /// `value` with the user information of its authority masked.
-fn without_userinfo(value: &str) -> String {
+fn without_userinfo(value: &str) -> Cow<'_, str> {
     let (scheme, rest) = match value.split_once("://") {
         Some((scheme, rest)) => (Some(scheme), rest),
         None => (None, value),
     };
     let authority = rest.split('/').next().unwrap_or_default();
-    let Some((_, host)) = authority.rsplit_once('@') else { return value.to_owned() };
+    let Some((_, host)) = authority.rsplit_once('@') else { return value.into() };
     let path = rest.strip_prefix(authority).unwrap_or_default();
     match scheme {
-        Some(scheme) => format!("{scheme}://{MASKED}@{host}{path}"),
-        None => format!("{MASKED}@{host}{path}"),
+        Some(scheme) => format!("{scheme}://{MASKED}@{host}{path}").into(),
+        None => format!("{MASKED}@{host}{path}").into(),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Captures built byte by byte, and bytes that are no captures.
 
+use std::sync::Arc;
+
 use etherparse::PacketBuilder;
 use proptest::prelude::*;
 
@@ -345,7 +347,10 @@ fn a_pasted_text() {
 
 /// What must not depend on how the bytes were cut into segments.
 fn essence(said: Said) -> Vec<(crate::http::RequestHead, Answer)> {
-    said.exchanges.into_iter().map(|exchange| (exchange.request, exchange.answer)).collect()
+    said.exchanges
+        .into_iter()
+        .map(|exchange| (Arc::unwrap_or_clone(exchange.request), exchange.answer))
+        .collect()
 }
 
 proptest! {

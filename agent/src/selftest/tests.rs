@@ -1,5 +1,6 @@
 use std::{
     net::SocketAddr,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -21,7 +22,7 @@ fn handshake(role: Role, server: SocketAddr, path: &str, answer: Answer) -> Obse
     Observation::Exchange(Exchange {
         connection: connection(role, server),
         time: Duration::ZERO,
-        request: RequestHead {
+        request: Arc::new(RequestHead {
             method: "GET".into(),
             path: path.into(),
             names_session: false,
@@ -30,7 +31,7 @@ fn handshake(role: Role, server: SocketAddr, path: &str, answer: Answer) -> Obse
             key: None,
             subprotocols: Vec::new(),
             defect: None,
-        },
+        }),
         answer,
         duration: Duration::ZERO,
         opening: None,

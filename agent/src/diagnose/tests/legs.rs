@@ -1,6 +1,6 @@
 //! Two legs of one handshake, joined by its key.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::{CERTAIN, LIKELY, exchange, request, response, said, switching};
 use crate::{
@@ -128,7 +128,7 @@ fn what_does_not_nest_is_not_joined() {
     let alone = |other: Exchange| join(vec![inner(), other]).remove(0).proxy.is_none();
     assert!(!alone(outer()));
     let mut other_key = outer();
-    other_key.request.key = Some(Secret::new("AAAAAAAAAAAAAAAAAAAAAA=="));
+    Arc::make_mut(&mut other_key.request).key = Some(Secret::new("AAAAAAAAAAAAAAAAAAAAAA=="));
     assert!(alone(other_key));
     let mut later = outer();
     later.time += Duration::from_millis(3);
@@ -143,7 +143,7 @@ fn what_does_not_nest_is_not_joined() {
     assert!(alone(own_end));
     // Scripts send the specification's key, many at a time.
     let example = |mut leg: Exchange| {
-        leg.request.key = Some(Secret::new("dGhlIHNhbXBsZSBub25jZQ=="));
+        Arc::make_mut(&mut leg.request).key = Some(Secret::new("dGhlIHNhbXBsZSBub25jZQ=="));
         leg
     };
     assert!(join(vec![example(inner()), example(outer())]).remove(0).proxy.is_none());
@@ -208,7 +208,7 @@ fn failures_wait_and_the_wait_is_bounded() {
     for n in 0..=HELD {
         let mut one = back(request(&[]), refused());
         one.time += HOLD * 3;
-        one.request.key = Some(Secret::new(format!("{n}")));
+        Arc::make_mut(&mut one.request).key = Some(Secret::new(format!("{n}")));
         count += take(&mut legs, one);
     }
     assert_eq!(count, 2, "the oldest went on");

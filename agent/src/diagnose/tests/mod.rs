@@ -118,7 +118,7 @@ pub(super) fn exchange(request: RequestHead, answer: Answer) -> Exchange {
             cgroup: 0,
         },
         time: Duration::from_secs(1000),
-        request,
+        request: request.into(),
         answer,
         duration: Duration::from_millis(3),
         opening: accepted.then(Opening::default),

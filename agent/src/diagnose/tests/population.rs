@@ -1,6 +1,6 @@
 //! What other handshakes say of a refusal.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::{LIKELY, POSSIBLE, exchange, request, response, said, switching};
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
 
 fn at(path: &str, changes: &[(&str, &str)], answer: ResponseHead) -> Exchange {
     let mut exchange = exchange(request(changes), Answer::Response(answer));
-    exchange.request.path = path.into();
+    Arc::make_mut(&mut exchange.request).path = path.into();
     exchange
 }
 
