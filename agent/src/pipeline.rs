@@ -39,8 +39,13 @@ const ACTIVE_MAX: usize = 256 * 1024;
 /// it never waits.
 const UNNAMED_MAX: usize = 8192;
 
+/// The nice value of the threads that read and judge: against a busy thread of nice 0 on the same processor they
+/// get a tenth of it (sched(7)).
+const NICE: i32 = 10;
+
 /// Captures until `stop` turns true and publishes to the sinks.
 pub fn run(settings: &Settings, sinks: Arc<Sinks>, stop: Stop) -> anyhow::Result<()> {
+    give_way();
     let (mut path, cgroup) = Path::open(settings)?;
     let mut owners = Owners::new(&cgroup, settings.cri_socket.clone())?;
     let (kernel, numbers, naming) =
@@ -66,7 +71,9 @@ pub fn run(settings: &Settings, sinks: Arc<Sinks>, stop: Stop) -> anyhow::Result
     let numbers = Arc::clone(&path.numbers);
     let mut publish = |judged: Judged| {
         open.follow(&judged, &sinks);
-        if let Err(unnamed) = waiting.try_send(judged) {
+        if !sinks.wants_names() {
+            sinks.publish(&judged.event);
+        } else if let Err(unnamed) = waiting.try_send(judged) {
             numbers.unnamed.fetch_add(1, Ordering::Relaxed);
             let (TrySendError::Full(judged) | TrySendError::Disconnected(judged)) = unnamed;
             sinks.publish(&judged.event);
@@ -81,6 +88,15 @@ pub fn run(settings: &Settings, sinks: Arc<Sinks>, stop: Stop) -> anyhow::Result
     // It ends with the channel; a panic there has been told already.
     let _ = owners.join();
     Ok(())
+}
+
+/// What is watched goes before the watching: on a processor that has no time left, records wait for this thread in
+/// the ring, and are lost there and counted before the servers get slower.
+fn give_way() {
+    // It can only be refused by a seccomp filter, and is not worth a failure then.
+    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
+        tracing::debug!(%error, "the capture keeps its priority");
+    }
 }
 
 /// Captures and gives each event to `take`, until it answers false.

@@ -34,8 +34,9 @@ pub struct Settings {
     pub ring_bytes: u32,
 }
 
-/// The ring's default size. At about 1.5 KiB a handshake it holds a burst of some 5,000.
-pub const RING_BYTES: u32 = 8 << 20;
+/// The ring's default size. At about 1 KiB a handshake and role it holds a burst of some 4,000. Its pages are mapped
+/// twice and count twice as resident memory.
+pub const RING_BYTES: u32 = 4 << 20;
 
 /// Why the kernel half could not be loaded or attached; each says what to do.
 #[derive(Debug, thiserror::Error)]

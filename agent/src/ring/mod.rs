@@ -2,13 +2,17 @@
 //!
 //! In: the kernel's ring. Out: each record's bytes, and a tick at least every [`TICK`].
 
-use std::{io, os::fd::AsRawFd, time::Duration};
+use std::{io, os::fd::AsRawFd, thread, time::Duration};
 
 use aya::maps::{MapData, RingBuf};
 
 /// How long the reader sleeps at most: the grain of every deadline behind it, and how long a record
 /// that did not wake it (a request, whose answer will) may lie.
 pub const TICK: Duration = Duration::from_millis(50);
+
+/// How long records gather once the first of them woke the reader: to wake for each costs more than to read it.
+/// The ring holds what comes in the meantime at ten times the rate that the stages behind it can take.
+const GATHER: Duration = Duration::from_millis(5);
 
 /// How many records are handed on before the reader looks at its clock again.
 const BATCH: usize = 1024;
@@ -40,7 +44,7 @@ impl Reader {
         true
     }
 
-    /// Sleeps until a record wakes the reader, at most [`TICK`].
+    /// Sleeps until a record wakes the reader, at most [`TICK`], and then for [`GATHER`].
     pub fn wait(&self) -> io::Result<()> {
         let mut ring = libc::pollfd { fd: self.ring.as_raw_fd(), events: libc::POLLIN, revents: 0 };
         let timeout = TICK.as_millis() as libc::c_int;
@@ -49,6 +53,9 @@ impl Reader {
         let error = io::Error::last_os_error();
         if ready < 0 && error.kind() != io::ErrorKind::Interrupted {
             return Err(error);
+        }
+        if ready > 0 {
+            thread::sleep(GATHER);
         }
         Ok(())
     }

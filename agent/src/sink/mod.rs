@@ -55,6 +55,11 @@ impl Sinks {
         self.tail.publish(event);
     }
 
+    /// Whether anybody looks at the names of processes and containers: to find them costs as much as all else.
+    pub fn wants_names(&self) -> bool {
+        self.tail.is_read()
+    }
+
     /// An accepted connection is open for as long as the returned value lives. `origin` is the
     /// handshake's, or `Some("unseen")` for a connection older than the agent.
     #[must_use]

@@ -87,7 +87,7 @@ impl Reader {
 impl Hub {
     /// Puts the event into every reader's queue that has room.
     pub(super) fn publish(&self, event: &Event) {
-        if self.connected.load(Ordering::Acquire) == 0 {
+        if !self.is_read() {
             return;
         }
         let mut text: Option<Arc<str>> = None;
@@ -108,6 +108,11 @@ impl Hub {
             drop(waiting);
             reader.arrived.notify_one();
         }
+    }
+
+    /// Whether there is a reader.
+    pub(super) fn is_read(&self) -> bool {
+        self.connected.load(Ordering::Acquire) > 0
     }
 
     pub(super) fn stats(&self) -> TailStats {
