@@ -85,6 +85,8 @@ fn show_progress(output: impl BufRead) {
 fn apt_get() -> Command {
     let mut command = Command::new("apt-get");
     command.env("DEBIAN_FRONTEND", "noninteractive");
+    // A new machine is often still installing updates by itself; a held lock would be an error at once.
+    command.args(["-o", "DPkg::Lock::Timeout=600"]);
     command.stdout(Stdio::null());
     command
 }
