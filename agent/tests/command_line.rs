@@ -125,3 +125,9 @@ fn completions_and_the_manual_page_can_be_piped_and_cut() {
         assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
     }
 }
+
+#[test]
+fn top_without_a_terminal_names_tail() {
+    let said = complaint(&wstap(&["top"]).output().unwrap(), 1);
+    assert!(said.contains("terminal") && said.contains("wstap tail"), "{said}");
+}

@@ -23,5 +23,6 @@ mod script;
 mod segments;
 mod stage;
 mod tail;
+mod top;
 mod truth;
 mod wire;

@@ -7,7 +7,9 @@ mod doctor;
 mod explain;
 mod replay;
 mod run;
+mod source;
 mod tail;
+mod top;
 
 use std::{io, process::ExitCode, sync::Arc};
 
@@ -15,7 +17,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::{
     config::{CaptureOptions, ConfigFile, ServeOptions, Settings},
-    event::Event,
+    event::{Event, RoleName},
     selftest::Report,
     sink::{Sinks, filter::Filter},
 };
@@ -36,6 +38,11 @@ enum Command {
     Run(RunArgs),
     /// Show failed handshakes as they happen
     Tail(TailArgs),
+    /// Show a live table of handshakes and closures by origin and cause
+    #[command(
+        after_help = "Keys: q quits, s changes the order, f shows failing origins only, arrows scroll."
+    )]
+    Top(TopArgs),
     /// Show the same for a capture or a pasted request and response, without root
     Replay(replay::ReplayArgs),
     /// Say what a cause means, what proves it and how to put it right; without one, list all
@@ -72,6 +79,23 @@ struct TailArgs {
     filter: Filter,
     #[command(flatten)]
     output: OutputArgs,
+    #[command(flatten)]
+    options: CaptureOptions,
+    #[command(flatten)]
+    file: ConfigFile,
+}
+
+#[derive(Args, Debug)]
+struct TopArgs {
+    /// Only this origin: `https://app.example`, `https://*.example`, `none` or `null`; repeatable
+    #[arg(long, value_name = "ORIGIN", value_delimiter = ',')]
+    origin: Vec<String>,
+    /// Only this path; `*` stands for any text: `/chat/*`; repeatable
+    #[arg(long, value_name = "PATH")]
+    path: Vec<String>,
+    /// What this host saw as server or as client [default: server]
+    #[arg(long, value_name = "ROLE", value_delimiter = ',')]
+    role: Vec<RoleName>,
     #[command(flatten)]
     options: CaptureOptions,
     #[command(flatten)]
@@ -116,6 +140,7 @@ impl Cli {
         let result = match self.command {
             Command::Run(args) => run::run(args, pipeline),
             Command::Tail(args) => tail::run(args, pipeline),
+            Command::Top(args) => top::run(args, pipeline),
             Command::Replay(args) => replay::run(args),
             Command::Doctor(args) => match doctor::run(args, pipeline) {
                 Ok(false) => return ExitCode::FAILURE,

@@ -63,6 +63,7 @@ impl Group {
                 ("promtool", "prometheus"),
                 ("prometheus-alertmanager", "prometheus-alertmanager"),
                 ("setpriv", "util-linux"),
+                ("tmux", "tmux"),
             ],
             Self::Image => &[
                 ("podman", "podman"),
