@@ -15,6 +15,7 @@ use anyhow::{Context as _, Result, ensure};
 use rustix::process::Signal;
 use serde_json::Value;
 use wstap_tests::agent::Agent;
+use wstap_tests::frames::{frame, read};
 use wstap_tests::http::{self, Answer};
 use wstap_tests::nginx::{Nginx, UPGRADE};
 use wstap_tests::node::Node;
@@ -74,47 +75,6 @@ struct Plan {
     len: usize,
     /// Whether nginx is on the way.
     proxied: bool,
-}
-
-/// A frame from a client, masked with zeros.
-pub(crate) fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
-    let mut frame = vec![0x80 | opcode];
-    match payload.len() {
-        len @ 0..=125 => frame.push(0x80 | len as u8),
-        len @ 126..=65_535 => {
-            frame.push(0x80 + 126);
-            frame.extend((len as u16).to_be_bytes());
-        }
-        len => {
-            frame.push(0x80 + 127);
-            frame.extend((len as u64).to_be_bytes());
-        }
-    }
-    frame.extend([0; 4]);
-    frame.extend(payload);
-    frame
-}
-
-/// Reads a frame from a server: its opcode and payload.
-pub(crate) fn read(stream: &mut TcpStream) -> std::io::Result<(u8, Vec<u8>)> {
-    let mut head = [0; 2];
-    stream.read_exact(&mut head)?;
-    let len = match head[1] {
-        126 => {
-            let mut len = [0; 2];
-            stream.read_exact(&mut len)?;
-            u64::from(u16::from_be_bytes(len))
-        }
-        127 => {
-            let mut len = [0; 8];
-            stream.read_exact(&mut len)?;
-            u64::from_be_bytes(len)
-        }
-        len => u64::from(len),
-    };
-    let mut payload = vec![0; usize::try_from(len).unwrap_or(0)];
-    stream.read_exact(&mut payload)?;
-    Ok((head[0] & 0x0f, payload))
 }
 
 /// A connection on which a message went both ways.

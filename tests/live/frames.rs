@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use wstap_tests::frames::frame;
 use wstap_tests::http;
 
-use crate::closures::frame;
 use crate::stage::Stage;
 use crate::wire::{Connection, Wire};
 

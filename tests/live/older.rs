@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use wstap_tests::agent::Agent;
+use wstap_tests::frames::{frame, read};
 use wstap_tests::http::{self, Answer};
 
-use crate::closures::{How, Servers, frame, read};
+use crate::closures::{How, Servers};
 use crate::stage;
 
 /// Messages each way before the end.

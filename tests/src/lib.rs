@@ -4,6 +4,7 @@
 //! Nothing here depends on the agent's crate: the binary is used as it is shipped.
 
 pub mod agent;
+pub mod frames;
 pub mod http;
 pub mod metrics;
 pub mod nginx;

@@ -3,6 +3,7 @@
 mod bench;
 mod command;
 mod demo;
+mod fuzz;
 mod run;
 mod setup;
 mod test;
@@ -44,6 +45,8 @@ enum Chore {
     Demo,
     /// Format, lints, unit and property tests, and the live tests on this kernel (needs root)
     Test(test::Options),
+    /// Coverage-guided fuzzing of what reads bytes from the wire
+    Fuzz(fuzz::Options),
     /// Run the live tests, or a command, on other kernels in virtual machines (needs root)
     Vm(vm::Options),
 }
@@ -66,6 +69,7 @@ fn run(chore: Chore) -> Result<()> {
         Chore::Bench(options) => bench::run(&options),
         Chore::Demo => demo::run(),
         Chore::Test(options) => test::run_parts(&options),
+        Chore::Fuzz(options) => fuzz::run(&options),
         Chore::Vm(options) => vm::run(&options),
     }
 }

@@ -43,7 +43,8 @@ impl Stream {
             self.append(segment);
             self.keep(later.0, later.1);
         } else if ahead < 0 {
-            self.append(segment.get(ahead.unsigned_abs() as usize..).unwrap_or_default());
+            let seen = ahead.unsigned_abs() as usize + self.bytes.len();
+            self.append(segment.get(seen..).unwrap_or_default());
         } else if let Some(seen) = self.bytes.len().checked_sub(ahead.unsigned_abs() as usize) {
             self.append(segment.get(seen..).unwrap_or_default());
         } else {
@@ -163,6 +164,8 @@ mod tests {
         assert_eq!(stream.bytes(), b"world");
         stream.insert(100, b"hello ", 9);
         assert_eq!(stream.bytes(), b"world");
+        stream.insert(104, b"o world!", 9);
+        assert_eq!(stream.bytes(), b"world!", "what was taken and what is held come again");
     }
 
     #[test]

@@ -3,10 +3,15 @@
 //! One nginx and wrk, with and without the agent in turns, so that what else the machine does falls
 //! on both; medians.
 
+mod empty;
+mod groups;
+mod idle;
 mod load;
 mod replay;
+mod soak;
+mod tunnels;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
@@ -37,14 +42,24 @@ pub(crate) struct Options {
 enum Other {
     /// How fast `wstap replay` reads a large capture, beside `tshark -Y http` (needs no root)
     Replay(replay::Options),
+    /// What the frame walk costs open connections: echoes/s, and nanoseconds a packet (needs root)
+    Tunnels(tunnels::Options),
+    /// What many idle connections cost: kernel memory and the agent's (needs root)
+    Idle(idle::Options),
+    /// The agent's memory and files under a long churn of connections, none of which may grow (needs root)
+    Soak(soak::Options),
 }
 
 /// The kernel's switch for the programs' run time.
 const STATS: &str = "/proc/sys/kernel/bpf_stats_enabled";
 
 pub(crate) fn run(options: &Options) -> Result<()> {
-    if let Some(Other::Replay(options)) = &options.other {
-        return replay::run(options);
+    match &options.other {
+        Some(Other::Replay(options)) => return replay::run(options),
+        Some(Other::Tunnels(options)) => return tunnels::run(options),
+        Some(Other::Idle(options)) => return idle::run(options),
+        Some(Other::Soak(options)) => return soak::run(options),
+        None => {}
     }
     need_root("Capturing on this kernel", "bench")?;
     setup::run(&[Group::Bpf, Group::Servers, Group::Bench])?;
@@ -55,7 +70,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 
     print("| load | without | with | ratio |\n|---|---|---|---|");
     for load in [Load::Get, Load::Handshake] {
-        let (without, with) = in_turns(options, load, &front, &binary, &folder)?;
+        let (without, with) = in_turns(options.runs, load.name(), &binary, &folder, || {
+            front.press(load, options.seconds)
+        })?;
         print(&format!(
             "| {}, requests/s | {without:.0} | {with:.0} | {:.3} |",
             load.name(),
@@ -81,20 +98,20 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// The medians of requests/s without and with the agent.
+/// The medians of a load's rate without and with the agent.
 fn in_turns(
-    options: &Options,
-    load: Load,
-    front: &Front,
+    runs: usize,
+    load: &str,
     binary: &Path,
     folder: &Path,
+    press: impl Fn() -> Result<f64>,
 ) -> Result<(f64, f64)> {
     let (mut without, mut with) = (Vec::new(), Vec::new());
-    for run in 1..=options.runs {
-        say(format!("bench: {}, run {run} of {}", load.name(), options.runs));
-        without.push(front.press(load, options.seconds)?);
+    for run in 1..=runs {
+        say(format!("bench: {load}, run {run} of {runs}"));
+        without.push(press()?);
         let agent = Agent::start_program(Command::new(binary), folder, &[])?;
-        with.push(front.press(load, options.seconds)?);
+        with.push(press()?);
         agent.stop()?;
     }
     Ok((median(without), median(with)))
@@ -207,6 +224,17 @@ fn cpu_seconds(process: u32) -> Result<f64> {
     // utime and stime are the fields 14 and 15; the state, behind the name, is 3.
     let times = fields.split_whitespace().skip(11).take(2).map(str::parse::<f64>);
     Ok(times.sum::<Result<f64, _>>()? / TICKS)
+}
+
+/// Where cgroup v2 is mounted.
+fn cgroup2() -> Result<PathBuf> {
+    let mounts = std::fs::read_to_string("/proc/mounts")?;
+    let mut fields = mounts.lines().map(|line| line.split(' '));
+    let mount = fields.find_map(|mut line| {
+        let (path, kind) = (line.nth(1)?, line.next()?);
+        (kind == "cgroup2").then(|| path.into())
+    });
+    mount.context("no cgroup v2 is mounted")
 }
 
 #[expect(clippy::print_stdout, reason = "the table is the chore's output")]

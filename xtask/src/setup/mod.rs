@@ -27,6 +27,8 @@ pub(crate) enum Group {
     Image,
     /// What boots other kernels
     Vm,
+    /// The compiler of the fuzzer's own code, which is C++
+    Fuzz,
     /// The benchmark's load generator
     Bench,
     /// What the benchmark of `replay` is compared with (only when asked for)
@@ -79,6 +81,7 @@ impl Group {
                 ("/usr/lib/qemu/virtiofsd", "qemu-system-common"),
                 ("/usr/share/keyrings/debian-archive-keyring.gpg", "debian-archive-keyring"),
             ],
+            Self::Fuzz => &[("c++", "g++")],
             Self::Bench => &[("wrk", "wrk")],
             Self::BenchReplay => &[("tshark", "tshark")],
             Self::Browser => &[("chromium", "chromium")],

@@ -1,0 +1,98 @@
+//! `cargo xtask fuzz`: coverage-guided fuzzing (libFuzzer) of what reads bytes from the wire.
+//!
+//! The compiler's own coverage passes are asked for by flags that stable Rust has, so nothing but crates is
+//! needed. What is found interesting is kept in `target/fuzz/corpus`, what fails in `target/fuzz/findings`.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use clap::{Args, ValueEnum};
+
+use crate::command::{cargo, run as run_command, say, workspace};
+use crate::setup::{self, Group};
+
+/// What to fuzz, and for how long.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Only this target
+    #[arg(value_enum)]
+    target: Option<Target>,
+    /// Seconds for each target
+    #[arg(long, default_value_t = 60)]
+    pub(crate) seconds: u32,
+}
+
+/// The targets, one file each in `fuzz/targets`.
+#[derive(Clone, Copy, ValueEnum)]
+enum Target {
+    /// The frame walk, against a WebSocket library's frame codec
+    Frames,
+    /// The stream machine around the 101
+    Heads,
+    /// Parsing and pairing in user space: the same whatever the cuts
+    Pairing,
+    /// `wstap replay` on any file
+    Capture,
+}
+
+impl Target {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Frames => "frames",
+            Self::Heads => "heads",
+            Self::Pairing => "pairing",
+            Self::Capture => "capture",
+        }
+    }
+
+    /// What to begin with.
+    const fn seeds(self) -> &'static str {
+        match self {
+            Self::Frames => "fuzz/seeds/frames",
+            Self::Heads => "fuzz/seeds/heads",
+            Self::Pairing => "fuzz/seeds/pairing",
+            Self::Capture => "tests/replay/cases",
+        }
+    }
+}
+
+/// As cargo-fuzz sets them, without a sanitizer: the code is safe Rust.
+const COVERAGE: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+    -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
+    -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares";
+
+pub(crate) fn run(options: &Options) -> Result<()> {
+    setup::run(&[Group::Bpf, Group::Fuzz])?;
+    let folder = workspace().join("target/fuzz");
+    let triple = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    let flags = format!("CARGO_TARGET_{}_RUSTFLAGS", triple.to_uppercase().replace('-', "_"));
+    let build = ["build", "--package", "wstap-fuzz", "--profile", "fuzz", "--target", &triple];
+    run_command(cargo(build).arg("--target-dir").arg(&folder).env(flags, COVERAGE))?;
+    let one = options.target.map(|target| vec![target]);
+    for target in one.as_deref().unwrap_or(Target::value_variants()) {
+        let name = target.name();
+        let place = |kind: &str| -> Result<PathBuf> {
+            let place = folder.join(kind).join(name);
+            std::fs::create_dir_all(&place).with_context(|| place.display().to_string())?;
+            Ok(place)
+        };
+        let (corpus, findings) = (place("corpus")?, place("findings")?);
+        say(format!("fuzz: {name}, {} s", options.seconds));
+        let program = folder.join(&triple).join("fuzz").join(name);
+        let mut fuzzer = std::process::Command::new(program);
+        fuzzer.arg(format!("-max_total_time={}", options.seconds));
+        // An input must not take long, nor much memory.
+        fuzzer.args(["-timeout=10", "-rss_limit_mb=2048", "-verbosity=0", "-print_final_stats=1"]);
+        fuzzer.arg(format!("-artifact_prefix={}/", findings.display()));
+        fuzzer.arg(format!("-dict={}", workspace().join("fuzz/wire.dict").display()));
+        fuzzer.args([corpus, workspace().join(target.seeds())]);
+        run_command(&mut fuzzer).with_context(|| {
+            format!(
+                "{name} failed; the input is in {}. Make it a test, then mend the code; \
+                 `cargo xtask fuzz {name}` tries it again",
+                findings.display()
+            )
+        })?;
+    }
+    Ok(())
+}
