@@ -24,7 +24,9 @@ fn main() {
 }
 
 fn build() -> Result<PathBuf, String> {
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR"))
+    // As it is now, not as it was when this script was compiled: a copied target folder would else go on
+    // building the tree that it was copied from.
+    let workspace = Path::new(&variable("CARGO_MANIFEST_DIR")?)
         .parent()
         .ok_or("the agent's crate is not inside the workspace")?
         .to_path_buf();
