@@ -1,6 +1,8 @@
 //! A segment's payload as the stream machine reads it: by small copies at an offset, which is all
 //! that a packet in the kernel can give.
 
+use core::mem::MaybeUninit;
+
 use crate::stream::{
     older,
     scan::{self, Which},
@@ -8,6 +10,11 @@ use crate::stream::{
 
 /// The largest piece that is read at once. It lives on the BPF stack (512 bytes in all).
 pub const CHUNK: usize = 128;
+
+/// Such a piece; aligned, so that it may be written by words.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(8))]
+pub struct Chunk(pub [u8; CHUNK]);
 
 /// The payload of one TCP segment.
 pub trait Payload {
@@ -22,9 +29,9 @@ pub trait Payload {
     /// The `N` bytes at `offset`, or `None` when they are not all there.
     fn read<const N: usize>(&self, offset: u32) -> Option<[u8; N]>;
 
-    /// Copies `min(CHUNK, len - offset)` bytes at `offset` into `chunk` and says how many. What
-    /// `chunk` holds behind them is unspecified.
-    fn chunk(&self, offset: u32, chunk: &mut [u8; CHUNK]) -> u32;
+    /// The [`CHUNK`] bytes at `offset`, zeros behind the payload's end. They are read into `room`, which nobody has to
+    /// clear before: in the kernel that cost as much as all look-ups of a packet.
+    fn chunk<'a>(&self, offset: u32, room: &'a mut MaybeUninit<Chunk>) -> &'a Chunk;
 
     // The scans of `stream::scan`, which the kernel's view runs as functions of their own.
 
@@ -78,12 +85,13 @@ impl Payload for [u8] {
         self.get(offset as usize..)?.first_chunk().copied()
     }
 
-    fn chunk(&self, offset: u32, chunk: &mut [u8; CHUNK]) -> u32 {
+    fn chunk<'a>(&self, offset: u32, room: &'a mut MaybeUninit<Chunk>) -> &'a Chunk {
         let rest = self.get(offset as usize..).unwrap_or_default();
         let part = rest.get(..CHUNK).unwrap_or(rest);
-        if let Some(into) = chunk.get_mut(..part.len()) {
+        let mut chunk = Chunk([0; CHUNK]);
+        if let Some(into) = chunk.0.get_mut(..part.len()) {
             into.copy_from_slice(part);
         }
-        part.len() as u32
+        room.write(chunk)
     }
 }

@@ -28,7 +28,9 @@ use crate::{
 /// smallest that it fits, a longer one is cut into pieces of the largest.
 const TINY: usize = 128;
 /// See [`TINY`].
-const SMALL: usize = 1024;
+const SMALL: usize = 256;
+/// See [`TINY`].
+const MIDDLE: usize = 1024;
 /// See [`TINY`].
 const LARGE: usize = 4096;
 
@@ -61,6 +63,17 @@ fn submission(wake: bool) -> u64 {
         (false, true) => 0,
         (false, false) => NO_WAKEUP,
     }
+}
+
+/// Whether the ring has so little room that no more requests are told: what is left, an eighth, is for the answers and
+/// ends of those that were.
+#[inline(always)]
+pub fn is_crowded() -> bool {
+    let ring = (&raw const RECORDS).cast_mut().cast();
+    // SAFETY: the helper takes the ring's map.
+    let (waiting, size) =
+        unsafe { (bpf_ringbuf_query(ring, AVAILABLE), bpf_ringbuf_query(ring, RING_SIZE)) };
+    waiting > size - size / 8
 }
 
 /// What a record says beside what the packet itself tells. A global function takes no structures on
@@ -122,6 +135,8 @@ pub extern "C" fn ws_send_piece(skb: *mut __sk_buff, meta: u64, from: u32, len: 
         send_piece::<TINY>(&packet, meta, from, len)
     } else if len <= SMALL as u32 {
         send_piece::<SMALL>(&packet, meta, from, len)
+    } else if len <= MIDDLE as u32 {
+        send_piece::<MIDDLE>(&packet, meta, from, len)
     } else {
         send_piece::<LARGE>(&packet, meta, from, len)
     }

@@ -4,7 +4,7 @@ use core::mem::MaybeUninit;
 
 use aya_ebpf::{bindings::__sk_buff, helpers::generated::bpf_skb_load_bytes};
 use wstap_common::{
-    payload::{CHUNK, Payload},
+    payload::{CHUNK, Chunk, Payload},
     record::Record,
     stream::scan::Which,
 };
@@ -127,8 +127,8 @@ impl Packet {
                 bpf_skb_load_bytes(self.skb.cast(), 8, source.cast(), 16);
                 bpf_skb_load_bytes(self.skb.cast(), 24, target.cast(), 16);
             } else {
-                source.write(mapped([0; 4]));
-                target.write(mapped([0; 4]));
+                map_prefix(source);
+                map_prefix(target);
                 bpf_skb_load_bytes(self.skb.cast(), 12, source.cast::<u8>().add(12).cast(), 4);
                 bpf_skb_load_bytes(self.skb.cast(), 16, target.cast::<u8>().add(12).cast(), 4);
             }
@@ -180,22 +180,22 @@ impl Payload for SkbPayload {
     }
 
     #[inline(always)]
-    fn chunk(&self, offset: u32, chunk: &mut [u8; CHUNK]) -> u32 {
-        if offset >= self.len {
-            return 0;
-        }
-        let left = self.len - offset;
-        if left >= CHUNK as u32 {
-            // SAFETY: the chunk has CHUNK bytes.
-            return if unsafe { self.copy(offset, chunk.as_mut_ptr(), CHUNK as u32) } {
-                CHUNK as u32
+    fn chunk<'a>(&self, offset: u32, room: &'a mut MaybeUninit<Chunk>) -> &'a Chunk {
+        let left = self.len.saturating_sub(offset);
+        let bytes: *mut u8 = room.as_mut_ptr().cast();
+        // SAFETY: the room has CHUNK bytes and is aligned for words. All of it is written: by the helper, which
+        // clears what it cannot read, or by the words and then what there is.
+        unsafe {
+            if left >= CHUNK as u32 {
+                self.copy(offset, bytes, CHUNK as u32);
             } else {
-                0
-            };
+                clear::<{ CHUNK / 8 }>(bytes.cast());
+                if left > 0 {
+                    self.copy(offset, bytes, bounded::<CHUNK>(left));
+                }
+            }
+            room.assume_init_ref()
         }
-        let some = bounded::<CHUNK>(left);
-        // SAFETY: `some` is at most CHUNK.
-        if unsafe { self.copy(offset, chunk.as_mut_ptr(), some) } { some } else { 0 }
     }
 
     #[inline(always)]
@@ -248,6 +248,34 @@ fn load<const N: usize>(skb: *mut __sk_buff, offset: u32) -> Option<[u8; N]> {
         unsafe { bpf_skb_load_bytes(skb.cast(), offset, bytes.as_mut_ptr().cast(), N as u32) };
     // SAFETY: the helper filled all N bytes.
     if got == 0 { Some(unsafe { bytes.assume_init() }) } else { None }
+}
+
+/// Writes what stands before an IPv4 address that is mapped into IPv6 (see [`mapped`]), by words as [`clear`].
+///
+/// # Safety
+/// `address` must be valid for writes and aligned for words.
+#[inline(always)]
+unsafe fn map_prefix(address: *mut [u8; 16]) {
+    // SAFETY: the caller vouches for the place.
+    unsafe {
+        address.cast::<u64>().write(0);
+        address.cast::<u32>().add(2).write(u32::from_ne_bytes([0, 0, 0xff, 0xff]));
+    }
+}
+
+/// Writes `N` zero words.
+// For this target LLVM makes a call of every longer `memset`, to a loop over bytes.
+///
+/// # Safety
+/// `words` must be valid for writes of `N` words.
+#[inline(always)]
+unsafe fn clear<const N: usize>(words: *mut u64) {
+    let mut at = 0;
+    while at < N {
+        // SAFETY: the caller vouches for the place.
+        unsafe { words.add(at).write_volatile(0) };
+        at += 1;
+    }
 }
 
 /// `len`, of which the caller knows that it is 1 to `N` (a power of two), as a value of which the

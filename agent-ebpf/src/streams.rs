@@ -17,7 +17,7 @@ use crate::{
     rare::{self, ws_rare},
 };
 
-/// The state of a connection that spoke HTTP, 48 bytes.
+/// The state of a connection that spoke HTTP, 52 bytes.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct Stream {
@@ -31,7 +31,13 @@ pub struct Stream {
     pub response_lost: u8,
     /// Bits of `record::flags` that every record of the connection has: `FOUND` or none. Written once.
     pub flags: u8,
+    /// The epoch of the last candidate that found the ring crowded, with [`SHED`]. Written by the request
+    /// half's hook.
+    pub shed: u32,
 }
+
+/// A bit of [`Stream::shed`]: there was such a candidate.
+pub const SHED: u32 = 1 << 16;
 
 /// The walks of a connection that was upgraded.
 #[derive(Clone, Copy)]
@@ -53,6 +59,7 @@ impl Stream {
             request_lost: 0,
             response_lost: 0,
             flags: 0,
+            shed: 0,
         }
     }
 

@@ -1,5 +1,7 @@
 //! What the first bytes of a segment are, and whether a handshake's own words stand in it.
 
+use core::mem::MaybeUninit;
+
 use crate::payload::{CHUNK, Payload};
 
 /// What a segment at a request boundary begins with.
@@ -122,9 +124,8 @@ pub fn names_websocket<P: Payload + ?Sized>(payload: &P, offset: u32) -> bool {
 /// Whether the word `websocket` has one of its four-byte windows in the chunk at `offset`.
 #[inline(always)]
 pub fn chunk_names_websocket<P: Payload + ?Sized>(payload: &P, offset: u32) -> bool {
-    let mut chunk = [0_u8; CHUNK];
-    payload.chunk(offset, &mut chunk);
-    let (words, _) = chunk.as_chunks::<4>();
+    let mut room = MaybeUninit::uninit();
+    let (words, _) = payload.chunk(offset, &mut room).0.as_chunks::<4>();
     let mut at = offset;
     for bytes in words {
         let word = u32::from_le_bytes(*bytes) | 0x2020_2020;
@@ -216,9 +217,8 @@ pub fn head_end<P: Payload + ?Sized>(payload: &P, offset: u32, tail: u32, which:
 /// As [`head_end`], of the head ends that begin in the chunk at `offset`.
 #[inline(always)]
 pub fn chunk_head_end<P: Payload + ?Sized>(payload: &P, offset: u32, which: Which) -> u32 {
-    let mut chunk = [0_u8; CHUNK];
-    payload.chunk(offset, &mut chunk);
-    let (words, _) = chunk.as_chunks::<4>();
+    let mut room = MaybeUninit::uninit();
+    let (words, _) = payload.chunk(offset, &mut room).0.as_chunks::<4>();
     let mut found = 0;
     let mut at = offset;
     for bytes in words {

@@ -24,12 +24,12 @@ use wstap_common::{
 };
 
 use crate::{
-    emit::{Meta, ws_send_bytes, ws_send_summary},
+    emit::{Meta, is_crowded, ws_send_bytes, ws_send_summary},
     maps::{LISTENED, count},
     older::{self, ws_older},
     packet::{Packet, SkbPayload},
     rare::{self, ws_rare},
-    streams::{Stream, Tunnel},
+    streams::{SHED, Stream, Tunnel},
     walk::ws_walk,
     ways,
 };
@@ -99,16 +99,16 @@ fn observe(skb: *mut __sk_buff, incoming: bool) -> Option<()> {
     // The answers to ordinary requests, most of a server's segments, end here.
     let awaited = requests || !RequestHalf::is_idle(request);
     if has_data && awaited {
-        // SAFETY: the helper has no preconditions.
-        let now_ns = unsafe { bpf_ktime_get_ns() };
         if observe::is_walked(half, request, response) {
+            // SAFETY: the helper has no preconditions.
+            let now_ns = unsafe { bpf_ktime_get_ns() };
             if ws_walk(skb, way, pair(packet.payload.len(), 0), numbers, now_ns) != 0 {
                 ws_news(skb, way);
             }
         } else if requests {
-            ws_request(skb, start, way, numbers, now_ns);
+            ws_request(skb, start, way, numbers);
         } else {
-            ws_response(skb, start, way, numbers, now_ns);
+            ws_response(skb, start, way, numbers);
         }
     }
     if packet.fin || packet.rst {
@@ -134,15 +134,9 @@ pub extern "C" fn ws_news(skb: *mut __sk_buff, way: u32) -> u32 {
 /// `way` holds bits of [`ways`], `numbers` the sequence number and RCV.NXT.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn ws_request(
-    skb: *mut __sk_buff,
-    start: u32,
-    way: u32,
-    numbers: u64,
-    now_ns: u64,
-) -> u32 {
+pub extern "C" fn ws_request(skb: *mut __sk_buff, start: u32, way: u32, numbers: u64) -> u32 {
     let Some(mut hook) = Hook::new(skb, way) else { return 0 };
-    let segment = Segment { seq: (numbers >> 32) as u32, received: numbers as u32, now_ns };
+    let segment = segment(numbers);
     let stream = hook.stream;
     // SAFETY: `stream` points into a map value that lives as long as the program runs. This hook is
     // the request half's only writer; of the other half aligned words are read.
@@ -161,15 +155,9 @@ pub extern "C" fn ws_request(
 /// A segment with data of the half that responds; as [`ws_request`].
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn ws_response(
-    skb: *mut __sk_buff,
-    start: u32,
-    way: u32,
-    numbers: u64,
-    now_ns: u64,
-) -> u32 {
+pub extern "C" fn ws_response(skb: *mut __sk_buff, start: u32, way: u32, numbers: u64) -> u32 {
     let Some(mut hook) = Hook::new(skb, way) else { return 0 };
-    let segment = Segment { seq: (numbers >> 32) as u32, received: numbers as u32, now_ns };
+    let segment = segment(numbers);
     let stream = hook.stream;
     // SAFETY: as in `ws_request`, with the halves exchanged.
     let (response, other) =
@@ -183,7 +171,7 @@ pub extern "C" fn ws_response(
 #[inline(never)]
 pub extern "C" fn ws_ending(skb: *mut __sk_buff, way: u32, numbers: u64) -> u32 {
     let Some(mut hook) = Hook::new(skb, way) else { return 0 };
-    let segment = Segment { seq: (numbers >> 32) as u32, received: numbers as u32, now_ns: 0 };
+    let segment = segment(numbers);
     let stream = hook.stream;
     // SAFETY: as in `ws_request`; aligned words are read.
     let (words, next) = unsafe {
@@ -198,6 +186,13 @@ pub extern "C" fn ws_ending(skb: *mut __sk_buff, way: u32, numbers: u64) -> u32 
     let half = if way & ways::REQUEST != 0 { half::REQUEST } else { half::RESPONSE };
     observe::ending(&mut hook, half, words, next, &segment, way & ways::RST != 0);
     1
+}
+
+/// The segment of a packet. Its time is asked for where it is needed ([`Hook::now_ns`]): of most segments it is not, and
+/// a reading of the clock costs as much as a look-up.
+#[inline(always)]
+const fn segment(numbers: u64) -> Segment {
+    Segment { seq: (numbers >> 32) as u32, received: numbers as u32, now_ns: 0 }
 }
 
 /// Two words in one, the first in the upper half: a global function takes five arguments.
@@ -295,6 +290,8 @@ struct Hook {
     sk: *mut bpf_sock,
     stream: *mut Stream,
     way: u32,
+    /// When it passed; 0 until somebody asks.
+    now_ns: u64,
 }
 
 impl Hook {
@@ -306,7 +303,17 @@ impl Hook {
         } else {
             LISTENED.get_ptr_mut(ws_key(skb))?
         };
-        if stream.is_null() { None } else { Some(Self { skb, sk, stream, way }) }
+        if stream.is_null() { None } else { Some(Self { skb, sk, stream, way, now_ns: 0 }) }
+    }
+
+    /// When the packet passed.
+    #[inline(always)]
+    fn now_ns(&mut self) -> u64 {
+        if self.now_ns == 0 {
+            // SAFETY: the helper has no preconditions.
+            self.now_ns = unsafe { bpf_ktime_get_ns() };
+        }
+        self.now_ns
     }
 
     /// What a record says of this connection.
@@ -322,6 +329,23 @@ impl Hook {
         };
         let flags = if lost == 0 { flags } else { flags | flags::LOST };
         Meta { kind, half, epoch, flags, role, way: self.way }.pack()
+    }
+
+    /// Whether the candidate is not told because the ring was crowded when it came: of a handshake that cannot be
+    /// told whole, nothing is, and that costs whom it passes by the least.
+    #[inline(always)]
+    fn is_shed(&mut self, half: u8, epoch: u16) -> bool {
+        let this = SHED | u32::from(epoch);
+        // SAFETY: the stream lives as long as the program runs; an aligned word with one writer.
+        unsafe {
+            let shed = (&raw const (*self.stream).shed).read_volatile() == this;
+            if shed || half != half::REQUEST {
+                return shed;
+            }
+            let crowded = is_crowded();
+            (&raw mut (*self.stream).shed).write_volatile(if crowded { this } else { 0 });
+            crowded
+        }
     }
 
     #[inline(always)]
@@ -344,6 +368,12 @@ impl Host for Hook {
         if step.truncated {
             count(Counter::Truncated);
             flags = flags::TRUNCATED;
+        }
+        if self.is_shed(half, epoch) {
+            count(Counter::Seen);
+            ws_rare(rare::RING_FULL);
+            self.lost(half);
+            return;
         }
         let meta = self.meta(Kind::Bytes, half, epoch, flags);
         if ws_send_bytes(self.skb, meta, step.from, step.len) == 0 {
@@ -380,7 +410,8 @@ impl Host for Hook {
             way |= ways::JOIN;
         }
         let place = pair(payload.len(), step.frames);
-        ws_walk(self.skb, way, place, pair(segment.seq, segment.received), segment.now_ns) != 0
+        let numbers = pair(segment.seq, segment.received);
+        ws_walk(self.skb, way, place, numbers, self.now_ns()) != 0
     }
 
     #[inline(always)]
@@ -392,11 +423,11 @@ impl Host for Hook {
     }
 
     #[inline(always)]
-    fn opened(&mut self, now_ns: u64) {
+    fn opened(&mut self, _: u64) {
         count(Counter::Opened);
         // SAFETY: as above; only the response half's hook writes this word.
         if let Some(tunnel) = unsafe { Tunnel::of(self.sk, false).as_mut() } {
-            tunnel.opened_ns = now_ns;
+            tunnel.opened_ns = self.now_ns();
         }
     }
 
