@@ -153,6 +153,13 @@ impl Walk {
         self.next
     }
 
+    /// Whether the segment whose frames begin at `seq` is next in line: then nobody need ask how far every
+    /// byte has passed.
+    #[inline(always)]
+    pub const fn is_next(&self, seq: u32) -> bool {
+        self.next == seq
+    }
+
     /// Whether the walk began.
     pub const fn is_started(&self) -> bool {
         self.flags & STARTED != 0

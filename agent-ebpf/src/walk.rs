@@ -1,52 +1,80 @@
 //! The frame walk of one segment, as a global function (see `scans.rs` for why).
 
-use aya_ebpf::bindings::__sk_buff;
+use aya_ebpf::{
+    bindings::{__sk_buff, bpf_sock},
+    helpers::generated::bpf_ktime_get_ns,
+};
 use wstap_common::{
     frame::{STEPS, Walk},
     payload::Payload,
     stream::{Segment, Step},
 };
 
-use crate::{hooks::skb::full_socket, packet::SkbPayload, streams::Tunnel, ways};
+use crate::{
+    hooks::skb::{full_socket, passed},
+    packet::SkbPayload,
+    streams::Tunnel,
+    ways,
+};
 
 /// Walks the segment's frames; 1 when there is news. `place` holds the payload's length
-/// and the first frame byte's offset in it, `numbers` the segment's sequence number and
-/// RCV.NXT, the first of each in the upper half.
+/// and the first frame byte's offset in it, the first in the upper half.
+///
+/// Most segments are next in line and lie inside a frame or hold one whole frame: they cost one look-up and
+/// at most one read.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn ws_walk(
-    skb: *mut __sk_buff,
-    way: u32,
-    place: u64,
-    numbers: u64,
-    now_ns: u64,
-) -> u32 {
-    let begin = way & ways::BEGIN != 0;
-    let from_client = way & ways::REQUEST != 0;
-    let segment = Segment { seq: (numbers >> 32) as u32, received: numbers as u32, now_ns };
+pub extern "C" fn ws_walk(skb: *mut __sk_buff, way: u32, place: u64, seq: u32) -> u32 {
+    let (begin, from_client) = (way & ways::BEGIN != 0, way & ways::REQUEST != 0);
+    let Some(sk) = full_socket(skb) else { return 0 };
+    let Some(walk) = walk(sk, from_client, begin) else { return 0 };
     let step = Step { frames: place as u32, begin, join: way & ways::JOIN != 0, ..Step::NONE };
     let len = (place >> 32) as u32;
-    // SAFETY: the hook's context is valid while the program runs; the verifier checks the field.
-    let start = unsafe { (*skb).len }.wrapping_sub(len);
-    let Some(walk) = walk(skb, from_client, begin) else { return 0 };
+    let received = if walk.is_next(seq.wrapping_add(step.frames)) {
+        seq
+    } else {
+        let Some(received) = passed(sk, way & ways::INCOMING != 0) else { return 0 };
+        received
+    };
+    // SAFETY: the helper has no preconditions.
+    let now_ns = unsafe { bpf_ktime_get_ns() };
+    let segment = Segment { seq, received, now_ns };
     let mut at = walk.enter(&step, &segment, len);
-    let mut steps = 0;
+    if at < len {
+        // SAFETY: the hook's context is valid while the program runs; the verifier checks the field.
+        let start = unsafe { (*skb).len }.wrapping_sub(len);
+        at = walk.step(at, &SkbPayload::at(skb, start), from_client);
+        if at < len {
+            at = ws_walk_steps(skb, way, start, at);
+        }
+    }
+    u32::from(walk.leave(at, len))
+}
+
+/// Further steps of [`ws_walk`] from `at`; gives the offset behind them.
+// VERIFIER: the loop and the step are functions of their own, so that each is verified once.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn ws_walk_steps(skb: *mut __sk_buff, way: u32, start: u32, at: u32) -> u32 {
+    // SAFETY: the hook's context is valid while the program runs; the verifier checks the field.
+    let len = unsafe { (*skb).len }.wrapping_sub(start);
+    let mut at = at;
+    let mut steps = 1;
     while steps < STEPS && at < len {
         steps += 1;
         at = ws_walk_step(skb, way, start, at);
     }
-    let Some(walk) = self::walk(skb, from_client, false) else { return 0 };
-    u32::from(walk.leave(at, len))
+    at
 }
 
 /// One step of [`ws_walk`] from `at`; gives the offset behind it.
-// VERIFIER: a function of its own, so that a step is verified once.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn ws_walk_step(skb: *mut __sk_buff, way: u32, start: u32, at: u32) -> u32 {
     let from_client = way & ways::REQUEST != 0;
     let payload = SkbPayload::at(skb, start);
-    match walk(skb, from_client, false) {
+    let Some(sk) = full_socket(skb) else { return payload.len() };
+    match walk(sk, from_client, false) {
         Some(walk) => walk.step(at, &payload, from_client),
         None => payload.len(),
     }
@@ -54,9 +82,16 @@ pub extern "C" fn ws_walk_step(skb: *mut __sk_buff, way: u32, start: u32, at: u3
 
 /// The walk of one half of the packet's connection.
 #[inline(always)]
-fn walk<'a>(skb: *mut __sk_buff, from_client: bool, create: bool) -> Option<&'a mut Walk> {
-    let sk = full_socket(skb)?;
-    // SAFETY: not null means that it lives as long as the program runs; each half has one writer.
-    let tunnel = unsafe { Tunnel::of(sk, create).as_mut() }?;
+fn walk<'a>(sk: *mut bpf_sock, from_client: bool, create: bool) -> Option<&'a mut Walk> {
+    let mut tunnel = Tunnel::of(sk, create);
+    if tunnel.is_null() {
+        return None;
+    }
+    // VERIFIER: LLVM would choose the half's offset before the check for null: "pointer arithmetic on
+    // map_value_or_null prohibited". It cannot see through the move.
+    // SAFETY: the instruction moves a register to itself.
+    unsafe { core::arch::asm!("{0} = {0}", inout(reg) tunnel) };
+    // SAFETY: it is not null, so it lives as long as the program runs; each half has one writer.
+    let tunnel = unsafe { &mut *tunnel };
     Some(if from_client { &mut tunnel.request } else { &mut tunnel.response })
 }

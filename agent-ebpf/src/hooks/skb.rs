@@ -71,14 +71,29 @@ fn observe(skb: *mut __sk_buff, incoming: bool) -> Option<()> {
     let listener = unsafe { (*sk).state } == TCP_LISTEN;
     // A SYN's data (TCP Fast Open, RFC 7413) begins behind the SYN itself.
     let seq = packet.seq.wrapping_add(u32::from(packet.syn));
-    let received = if listener || packet.syn { seq } else { passed(sk, incoming)? };
     let mut way = if incoming { ways::INCOMING } else { 0 };
     if listener {
         way |= ways::LISTENER;
     }
     let start = packet.payload.start();
-    let numbers = pair(seq, received);
     let stream = if listener { core::ptr::null_mut() } else { Stream::of(sk) };
+    // After a 101 there is only the walk, which asks TCP when it has to.
+    // SAFETY: as below.
+    if has_data && let Some(stream) = unsafe { stream.as_ref() } {
+        let requests = incoming == (stream.role == role::SERVER);
+        let half = if requests { half::REQUEST } else { half::RESPONSE };
+        if observe::is_walked(half, stream.request.word, stream.response.word) {
+            let way = if requests { way | ways::REQUEST } else { way };
+            if ws_walk(skb, way, pair(packet.payload.len(), 0), seq) != 0 {
+                ws_news(skb, way);
+            }
+            if !packet.fin && !packet.rst {
+                return None;
+            }
+        }
+    }
+    let received = if listener || packet.syn { seq } else { passed(sk, incoming)? };
+    let numbers = pair(seq, received);
     // SAFETY: not null means that it points to a Stream that lives as long as the program runs; of a
     // half that another hook writes, one aligned word is read.
     let (role, request, response) = match unsafe { stream.as_ref() } {
@@ -100,9 +115,8 @@ fn observe(skb: *mut __sk_buff, incoming: bool) -> Option<()> {
     let awaited = requests || !RequestHalf::is_idle(request);
     if has_data && awaited {
         if observe::is_walked(half, request, response) {
-            // SAFETY: the helper has no preconditions.
-            let now_ns = unsafe { bpf_ktime_get_ns() };
-            if ws_walk(skb, way, pair(packet.payload.len(), 0), numbers, now_ns) != 0 {
+            // What was walked above, unless it was found just now.
+            if stream.is_null() && ws_walk(skb, way, pair(packet.payload.len(), 0), seq) != 0 {
                 ws_news(skb, way);
             }
         } else if requests {
@@ -410,8 +424,7 @@ impl Host for Hook {
             way |= ways::JOIN;
         }
         let place = pair(payload.len(), step.frames);
-        let numbers = pair(segment.seq, segment.received);
-        ws_walk(self.skb, way, place, numbers, self.now_ns()) != 0
+        ws_walk(self.skb, way, place, segment.seq) != 0
     }
 
     #[inline(always)]
