@@ -30,8 +30,9 @@ const HANDSHAKES_MAX: NonZeroUsize = NonZeroUsize::new(32 * 1024).unwrap();
 /// counted ([`Counters::evicted_tunnels`]); its closure then has no origin.
 const TUNNELS_MAX: NonZeroUsize = NonZeroUsize::new(256 * 1024).unwrap();
 
-/// How many ended connections are remembered until their socket is closed. At the bound the oldest is forgotten:
-/// it is mostly one older than the agent, whose socket never says that it was closed.
+/// How many ended connections are remembered, so that what still comes of them is no other end: the socket is
+/// closed, or, behind that, segments of the other side that crossed it are answered with RST. At the bound the
+/// oldest is forgotten.
 const ENDED_MAX: NonZeroUsize = NonZeroUsize::new(8 * 1024).unwrap();
 
 /// How many bytes of heads are held in all. At the bound the same happens as at [`HANDSHAKES_MAX`].
@@ -98,7 +99,7 @@ pub struct Pairing {
     tunnels: LruCache<u64, Tunnel>,
     /// How many of `tunnels` have no handshake, of this host as the server and as the client.
     unseen: (usize, usize),
-    /// Connections whose end was told and whose socket may still say so again.
+    /// Connections whose end was told, and of which something may still come.
     ended: LruCache<u64, ()>,
     /// Sockets that were closed and whose RST may still come, in the order of their time.
     closing: VecDeque<(Record, Summary)>,
@@ -308,9 +309,6 @@ impl Pairing {
     fn tunnel(&mut self, kind: Kind, record: &Record, summary: &Summary, out: Out<'_>) {
         let cookie = record.cookie;
         if self.ended.contains(&cookie) {
-            if kind == Kind::Closed {
-                self.ended.pop(&cookie);
-            }
             return;
         }
         if !self.tunnels.contains(&cookie) {
@@ -331,9 +329,7 @@ impl Pairing {
         if (kind == Kind::Closed || over)
             && let Some(tunnel) = self.take_tunnel(cookie)
         {
-            if kind != Kind::Closed {
-                self.ended.push(cookie, ());
-            }
+            self.ended.push(cookie, ());
             let offset = self.wall_offset_ns;
             let mut closure =
                 tunnel::closure(tunnel, summary, record.time_ns, |ns| wall(offset, ns));

@@ -188,6 +188,29 @@ fn an_end_without_close_frames_is_1006() {
 }
 
 #[test]
+fn an_rst_behind_the_end_of_a_socket_is_no_other_end() {
+    // The server closes, and the client's close frame crosses its FIN: the kernel answers with RST.
+    let mut bench = Bench::new();
+    bench.request(100, GET);
+    bench.response(500, SWITCHING);
+    let opened_ns = bench.now;
+    bench.wait(5_000);
+    bench.exchange();
+    let fin = HalfSummary { flags: half_flags::FIN, ..Default::default() };
+    let summary = Summary { opened_ns, response: fin, ..Default::default() };
+    bench.summary(Kind::Ending, half::RESPONSE, flags::TUNNEL, summary);
+    bench.summary(Kind::Closed, half::REQUEST, flags::TUNNEL, summary);
+    assert_eq!(bench.closure().by, CloseBy::Fin);
+    let close = HalfSummary { close_code: 1000, close_ns: bench.now, ..Default::default() };
+    let summary = Summary { request: close, ..summary };
+    bench.summary(Kind::Frame, half::REQUEST, flags::TUNNEL, summary);
+    bench.summary(Kind::Ending, half::RESPONSE, flags::TUNNEL | flags::RST, summary);
+    bench.wait(60);
+    assert_eq!(bench.said, []);
+    assert_eq!(bench.pairing.unseen(), (0, 0));
+}
+
+#[test]
 fn a_connection_older_than_the_agent_is_unseen_until_its_end() {
     let mut bench = Bench::new();
     let opened_ns = bench.now;
