@@ -63,10 +63,10 @@ fn filters_let_only_what_was_asked_for_through() -> Result<()> {
     visit(&stage, "/ignore", "https://three.example")?;
     stage.events_until_now()?;
     let of = |tail: &wstap_tests::tail::Tail| -> Result<Vec<(String, String)>> {
-        let events = tail.until_quiet(Duration::from_millis(500))?;
+        let events =
+            tail.until_quiet(Duration::from_millis(500), |event| event["host"] == "here.example")?;
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let own = events.iter().filter(|event| event["host"] == "here.example");
-        let seen = own.filter(|event| event["origin"] != "https://last.example");
+        let seen = events.iter().filter(|event| event["origin"] != "https://last.example");
         Ok(seen.map(|event| (text(&event["role"]), text(&event["path"]))).collect())
     };
     let expect = |role: &str, paths: &[&str]| -> Vec<(String, String)> {

@@ -54,11 +54,15 @@ impl Tail {
         serde_json::from_str(&line).with_context(|| format!("not JSON: {line}")).map(Some)
     }
 
-    /// The events until none has come for this long.
-    pub fn until_quiet(&self, quiet: Duration) -> Result<Vec<Value>> {
+    /// The events of one's own until none of them has come for this long; the host may have other traffic.
+    pub fn until_quiet(&self, quiet: Duration, own: impl Fn(&Value) -> bool) -> Result<Vec<Value>> {
         let mut events = Vec::new();
-        while let Some(event) = self.next_within(quiet)? {
-            events.push(event);
+        let mut end = Instant::now() + quiet;
+        while let Some(event) = self.next_within(end.saturating_duration_since(Instant::now()))? {
+            if own(&event) {
+                events.push(event);
+                end = Instant::now() + quiet;
+            }
         }
         Ok(events)
     }
