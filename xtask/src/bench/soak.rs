@@ -305,7 +305,7 @@ fn end_one(mut stream: TcpStream, end: End) {
             Ok(())
         }),
         // Of several segments, as another agent on the host may take four whole frames for an older connection.
-        End::Server => stream.write_all(&frame(2, &[0; 100_000])).and_then(|()| {
+        End::Server => stream.write_all(&frame(2, &vec![0; 100_000])).and_then(|()| {
             let _echo = read(&mut stream)?;
             close(&mut stream, 1000)
         }),
