@@ -7,12 +7,16 @@ mod names;
 mod origin;
 #[cfg(test)]
 pub(crate) mod sample;
+mod workload;
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::{
     build::{MAX_VALUE, UNSEEN, origin, timestamp},
     origin::normalised_origin,
+    workload::{UNKNOWN, Workload},
 };
 use crate::diagnose::{Cause, Confidence};
 pub use crate::diagnose::{Change, Evidence, Outcome, Policy, ProxyChange, Scheme};
@@ -94,6 +98,9 @@ pub struct HandshakeEvent {
     pub process: Option<Process>,
     /// The container of that process.
     pub container: Option<Container>,
+    /// The systemd service of that process, outside of a container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
 }
 
 /// Which side of the connection this host is.
@@ -116,7 +123,7 @@ pub struct Process {
 }
 
 /// A container of this host.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Container {
     /// The runtime's id for it.
     pub id: String,
@@ -129,6 +136,13 @@ pub struct Container {
     /// The pod's namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
+    /// Who owns the pod, as far as its labels tell: a Deployment, StatefulSet, DaemonSet, Job or CronJob by name, else
+    /// the pod itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workload: Option<String>,
+    /// The pod's labels that were asked for (`--pod-labels`).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
 }
 
 /// The end of an accepted connection.
@@ -182,6 +196,9 @@ pub struct ClosureEvent {
     pub process: Option<Process>,
     /// The container of that process.
     pub container: Option<Container>,
+    /// The systemd service of that process, outside of a container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
 }
 
 /// Who ended a connection.

@@ -9,7 +9,7 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
-        mpsc::{self, TrySendError},
+        mpsc::{self, RecvTimeoutError, TrySendError},
     },
     thread,
     time::{Duration, Instant},
@@ -39,6 +39,9 @@ const ACTIVE_MAX: usize = 256 * 1024;
 /// it never waits.
 const UNNAMED_MAX: usize = 8192;
 
+/// Workloads that have gone are looked for so often when there is no event.
+const HOUSEKEEPING: Duration = Duration::from_secs(1);
+
 /// The nice value of the threads that read and judge: against a busy thread of nice 0 on the same processor they
 /// get a tenth of it (sched(7)).
 const NICE: i32 = 10;
@@ -47,7 +50,7 @@ const NICE: i32 = 10;
 pub fn run(settings: &Settings, sinks: Arc<Sinks>, stop: Stop) -> anyhow::Result<()> {
     give_way();
     let (mut path, cgroup) = Path::open(settings)?;
-    let mut owners = Owners::new(&cgroup, settings.cri_socket.clone())?;
+    let mut owners = Owners::new(&cgroup, naming(settings))?;
     let (kernel, numbers, naming) =
         (Arc::clone(&path.kernel), Arc::clone(&path.numbers), owners.counters());
     sinks.set_stats_source(move || stats(&kernel, &numbers, &naming));
@@ -62,9 +65,17 @@ pub fn run(settings: &Settings, sinks: Arc<Sinks>, stop: Stop) -> anyhow::Result
     let (waiting, names) = mpsc::sync_channel::<Judged>(UNNAMED_MAX);
     let for_owners = Arc::clone(&sinks);
     let owners = thread::Builder::new().name("owners".to_owned()).spawn(move || {
-        for mut judged in names {
-            owners.name(&mut judged);
-            for_owners.publish(&judged.event);
+        loop {
+            match names.recv_timeout(HOUSEKEEPING) {
+                Ok(mut judged) => {
+                    owners.name(&mut judged);
+                    for_owners.publish(&judged.event);
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            // On the thread that counts: no event of theirs can come in between.
+            owners.gone().iter().for_each(|workload| for_owners.forget(workload));
         }
     })?;
     let mut open = OpenConnections::default();
@@ -99,10 +110,20 @@ fn give_way() {
     }
 }
 
+/// What the naming is asked for.
+fn naming(settings: &Settings) -> enrich::Settings {
+    enrich::Settings {
+        cri_socket: settings.cri_socket.clone(),
+        pod_labels: settings.pod_labels.clone(),
+        workload_grace: settings.workload_grace,
+    }
+}
+
 /// Captures and gives each event to `take`, until it answers false.
 pub fn capture(settings: &Settings, take: &mut dyn FnMut(Event) -> bool) -> anyhow::Result<()> {
     let (mut path, cgroup) = Path::open(settings)?;
-    let mut owners = Owners::new(cgroup, settings.cri_socket.clone())?;
+    let mut owners =
+        Owners::new(cgroup, enrich::Settings { workload_grace: None, ..naming(settings) })?;
     let mut wanted = true;
     while wanted {
         path.turn(&mut |mut judged| {
@@ -375,6 +396,7 @@ fn stats(kernel: &Kernel, numbers: &Numbers, naming: &enrich::Counters) -> Agent
             ("owners", value(&naming.forgotten)),
             ("addresses", value(&naming.addresses_beyond)),
             ("containers", value(&naming.containers_beyond)),
+            ("workloads", value(&naming.workloads_beyond)),
             ("runtime", value(&naming.runtime_errors)),
         ],
         tables: vec![

@@ -19,6 +19,7 @@ fn configuration_files_are_accepted() -> Result<()> {
         let settings = Settings::resolve(ServeOptions::default(), Some(&shipped(file)))?;
         assert_eq!(settings.metrics_addr.to_string(), "0.0.0.0:9843", "{file}");
         assert_eq!(settings.cgroup.as_deref(), Some(Path::new("/host/cgroup")), "{file}");
+        assert_eq!(settings.max_paths, 100, "{file}: the alert for 403s on a path needs it");
     }
     Ok(())
 }
@@ -126,7 +127,9 @@ fn the_chart_renders_and_fits_the_schemas() -> Result<()> {
         "allowOrigins": [r"https://([a-z0-9-]+\.)?example\.com"],
         "extraConfig": "max-origins = 500",
         "processNames": true,
-        "podNames": {"enabled": true},
+        "maxPaths": 50,
+        "workloadLabels": true,
+        "podNames": {"enabled": true, "labels": ["app", "team"]},
         "podMonitor": on, "serviceMonitor": on, "prometheusRule": on, "grafanaDashboard": on,
     }))?;
     let mut most = [&least[..], &OPERATOR_KINDS, &["ConfigMap"]].concat();
@@ -140,7 +143,10 @@ fn the_chart_renders_and_fits_the_schemas() -> Result<()> {
     let file = scratch("deploy-chart-config")?.join("config.toml");
     std::fs::write(&file, config.join("\n"))?;
     let settings = Settings::resolve(ServeOptions::default(), Some(&file))?;
-    assert_eq!(settings.max_origins, 500);
+    assert_eq!((settings.max_origins, settings.max_paths), (500, 50));
+    assert!(settings.workload_grace.is_some());
+    assert_eq!(settings.cri_socket.as_deref(), Some(Path::new("/host/runtime/containerd.sock")));
+    assert_eq!(settings.pod_labels, ["app", "team"]);
     assert_eq!(settings.policy.patterns(), [r"https://([a-z0-9-]+\.)?example\.com"]);
     Ok(())
 }

@@ -11,7 +11,8 @@ use wstap_tests::{scratch, workspace};
 use super::{read, shipped, succeed};
 
 /// What the shipped rules record.
-const RECORDED: [&str; 2] = ["ws_abnormal_closure_rate", "ws_handshake_success_rate"];
+const RECORDED: [&str; 3] =
+    ["ws_abnormal_closure_rate", "ws_forbidden_rate", "ws_handshake_success_rate"];
 /// What a histogram's family is asked for by.
 const HISTOGRAM: [&str; 3] = ["_bucket", "_count", "_sum"];
 

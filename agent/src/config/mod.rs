@@ -29,6 +29,8 @@ pub const DEFAULT_METRICS_ADDR: SocketAddr =
 pub const DEFAULT_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The distinct origins that get a label value of their own.
 pub const DEFAULT_MAX_ORIGINS: usize = 200;
+/// How long a workload's series stay when it has gone: longer than Prometheus looks back (5 minutes).
+pub const DEFAULT_WORKLOAD_GRACE: Duration = Duration::from_secs(600);
 
 /// The shortest and the longest handshake timeout: below it slow servers look dead, above it pending
 /// handshakes pile up in memory.
@@ -36,6 +38,14 @@ const HANDSHAKE_TIMEOUT: std::ops::RangeInclusive<Duration> =
     Duration::from_millis(100)..=Duration::from_secs(600);
 /// The most origins that may have a label value: each is several series.
 const MAX_ORIGINS: std::ops::RangeInclusive<usize> = 1..=2_000;
+/// The most paths that may have a label value: each is a series for each status.
+const MAX_PATHS: usize = 1_000;
+/// The shortest and the longest grace: below it Prometheus may not have read the last values, above it what has gone
+/// takes the places of what is there.
+const WORKLOAD_GRACE: std::ops::RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(24 * 3600);
+/// The most pod labels on an event: each is some bytes of every event and of every container that is remembered.
+const MAX_POD_LABELS: usize = 16;
 
 /// Why the settings cannot be used. Each message ends with what to do.
 #[derive(Debug, thiserror::Error)]
@@ -91,6 +101,9 @@ pub enum ConfigError {
         /// The pattern as given.
         pattern: String,
     },
+    /// Pod labels are wanted, and nobody is there to tell them.
+    #[error("--pod-labels needs --cri-socket: name the container runtime's socket")]
+    LabelsWithoutRuntime,
     /// A value lies outside its bounds.
     #[error("--{option} {value} is out of bounds: choose a value from {bounds}")]
     OutOfBounds {
@@ -114,6 +127,10 @@ pub struct Settings {
     pub handshake_timeout: Duration,
     /// How many distinct origins get a label value.
     pub max_origins: usize,
+    /// How many distinct paths get a label value; 0: paths are not counted.
+    pub max_paths: usize,
+    /// How long a workload's series stay when it has gone; `None`: workloads are not counted.
+    pub workload_grace: Option<Duration>,
     /// Which origins are our own, if that was configured.
     pub policy: OriginPolicy,
     /// The roles that the metrics count.
@@ -122,6 +139,8 @@ pub struct Settings {
     pub cgroup: Option<PathBuf>,
     /// The container runtime's CRI socket; without it containers and pods have no names.
     pub cri_socket: Option<PathBuf>,
+    /// The keys of the pod labels that events carry.
+    pub pod_labels: Vec<String>,
     /// The size of the ring between kernel and agent, in bytes.
     pub ring_bytes: u32,
     /// A file to create once the agent is ready.
@@ -134,32 +153,39 @@ impl Settings {
     /// `file` is the one asked for; without it [`DEFAULT_FILE`] is read when it exists.
     pub fn resolve(flags: ServeOptions, file: Option<&Path>) -> Result<Self, ConfigError> {
         let options = flags.or(file::read(file)?);
-        let CaptureOptions { judge, socket, cgroup, cri_socket, ring_bytes } = options.capture;
+        let CaptureOptions { judge, socket, cgroup, cri_socket, pod_labels, ring_bytes } =
+            options.capture;
+        let within = |holds: bool, option, value: &dyn fmt::Debug, bounds| {
+            let refused =
+                || ConfigError::OutOfBounds { option, value: format!("{value:?}"), bounds };
+            holds.then_some(()).ok_or_else(refused)
+        };
         let handshake_timeout = judge.handshake_timeout.unwrap_or(DEFAULT_HANDSHAKE_TIMEOUT);
-        if !HANDSHAKE_TIMEOUT.contains(&handshake_timeout) {
-            return Err(ConfigError::OutOfBounds {
-                option: "handshake-timeout",
-                value: format!("{handshake_timeout:?}"),
-                bounds: "100ms to 10m",
-            });
-        }
+        let holds = HANDSHAKE_TIMEOUT.contains(&handshake_timeout);
+        within(holds, "handshake-timeout", &handshake_timeout, "100ms to 10m")?;
         let max_origins = options.max_origins.unwrap_or(DEFAULT_MAX_ORIGINS);
-        if !MAX_ORIGINS.contains(&max_origins) {
-            return Err(ConfigError::OutOfBounds {
-                option: "max-origins",
-                value: max_origins.to_string(),
-                bounds: "1 to 2000",
-            });
+        within(MAX_ORIGINS.contains(&max_origins), "max-origins", &max_origins, "1 to 2000")?;
+        let max_paths = options.max_paths.unwrap_or(0);
+        within(max_paths <= MAX_PATHS, "max-paths", &max_paths, "0 to 1000")?;
+        let grace = options.workload_grace.unwrap_or(DEFAULT_WORKLOAD_GRACE);
+        within(WORKLOAD_GRACE.contains(&grace), "workload-grace", &grace, "1s to 24h")?;
+        let keys = pod_labels.len();
+        within(keys <= MAX_POD_LABELS, "pod-labels", &format_args!("{keys} keys"), "0 to 16 keys")?;
+        if !pod_labels.is_empty() && cri_socket.is_none() {
+            return Err(ConfigError::LabelsWithoutRuntime);
         }
         Ok(Self {
             metrics_addr: options.metrics_addr.unwrap_or(DEFAULT_METRICS_ADDR),
             socket: socket.unwrap_or_else(|| DEFAULT_SOCKET.into()),
             handshake_timeout,
             max_origins,
+            max_paths,
+            workload_grace: options.workload_labels.unwrap_or(false).then_some(grace),
             policy: OriginPolicy::new(&judge.allow_origin)?,
             roles: if options.roles.is_empty() { vec![RoleName::Server] } else { options.roles },
             cgroup,
             cri_socket,
+            pod_labels,
             ring_bytes: ring_bytes.unwrap_or(crate::kernel::RING_BYTES),
             ready_file: options.ready_file,
         })
@@ -174,6 +200,11 @@ impl fmt::Display for Settings {
         writeln!(f, "socket = {}", toml_text(&self.socket.to_string_lossy()))?;
         writeln!(f, "handshake-timeout = \"{}ms\"", self.handshake_timeout.as_millis())?;
         writeln!(f, "max-origins = {}", self.max_origins)?;
+        writeln!(f, "max-paths = {}", self.max_paths)?;
+        writeln!(f, "workload-labels = {}", self.workload_grace.is_some())?;
+        if let Some(grace) = self.workload_grace {
+            writeln!(f, "workload-grace = \"{}ms\"", grace.as_millis())?;
+        }
         writeln!(f, "roles = [{}]", roles.join(", "))?;
         let patterns: Vec<_> =
             self.policy.patterns().iter().map(|pattern| toml_text(pattern)).collect();
@@ -183,6 +214,8 @@ impl fmt::Display for Settings {
         }
         if let Some(socket) = &self.cri_socket {
             writeln!(f, "cri-socket = {}", toml_text(&socket.to_string_lossy()))?;
+            let keys: Vec<_> = self.pod_labels.iter().map(|key| toml_text(key)).collect();
+            writeln!(f, "pod-labels = [{}]", keys.join(", "))?;
         }
         writeln!(f, "ring-bytes = {}", self.ring_bytes)?;
         if let Some(file) = &self.ready_file {

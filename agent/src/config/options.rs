@@ -49,6 +49,9 @@ pub struct CaptureOptions {
     /// The container runtime's CRI socket, to name containers and pods [default: they are not named]
     #[arg(long, value_name = "PATH", env = "WSTAP_CRI_SOCKET")]
     pub cri_socket: Option<PathBuf>,
+    /// Labels of pods that events carry, by their keys: `app,app.kubernetes.io/version`; needs --cri-socket
+    #[arg(long, value_name = "KEY", env = "WSTAP_POD_LABELS", value_delimiter = ',')]
+    pub pod_labels: Vec<String>,
     /// The ring between kernel and agent in bytes, a power of two from 4096; records that find it full
     /// are lost and counted [default: 8388608]
     #[arg(long, value_name = "BYTES", env = "WSTAP_RING_BYTES")]
@@ -69,6 +72,19 @@ pub struct ServeOptions {
     /// How many distinct origins get a label value; the rest fold into `other` [default: 200]
     #[arg(long, value_name = "N", env = "WSTAP_MAX_ORIGINS")]
     pub max_origins: Option<usize>,
+    /// How many distinct paths get a label value in `ws_handshakes_by_path_total`; 0: no such family [default: 0]
+    #[arg(long, value_name = "N", env = "WSTAP_MAX_PATHS")]
+    pub max_paths: Option<usize>,
+    /// Count handshakes and closures by `namespace` and `workload`, too
+    #[arg(
+        long, env = "WSTAP_WORKLOAD_LABELS", value_name = "BOOL",
+        num_args = 0..=1, default_missing_value = "true", require_equals = true
+    )]
+    pub workload_labels: Option<bool>,
+    /// How long the series of a workload that has gone from this host stay [default: 10m]
+    #[arg(long, value_name = "TIME", env = "WSTAP_WORKLOAD_GRACE", value_parser = duration)]
+    #[serde(deserialize_with = "duration_text")]
+    pub workload_grace: Option<Duration>,
     /// The roles that the metrics count [default: server]
     #[arg(long, value_name = "ROLE", env = "WSTAP_ROLES", value_delimiter = ',')]
     pub roles: Vec<RoleName>,
@@ -93,6 +109,7 @@ impl CaptureOptions {
             socket: self.socket.or(weaker.socket),
             cgroup: self.cgroup.or(weaker.cgroup),
             cri_socket: self.cri_socket.or(weaker.cri_socket),
+            pod_labels: either(self.pod_labels, weaker.pod_labels),
             ring_bytes: self.ring_bytes.or(weaker.ring_bytes),
         }
     }
@@ -105,6 +122,9 @@ impl ServeOptions {
             capture: self.capture.or(weaker.capture),
             metrics_addr: self.metrics_addr.or(weaker.metrics_addr),
             max_origins: self.max_origins.or(weaker.max_origins),
+            max_paths: self.max_paths.or(weaker.max_paths),
+            workload_labels: self.workload_labels.or(weaker.workload_labels),
+            workload_grace: self.workload_grace.or(weaker.workload_grace),
             roles: either(self.roles, weaker.roles),
             ready_file: self.ready_file.or(weaker.ready_file),
         }

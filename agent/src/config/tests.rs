@@ -22,6 +22,10 @@ fn every_key_is_read() {
         socket = "/tmp/s.sock"
         handshake-timeout = "1m 30s"
         max-origins = 7
+        max-paths = 50
+        workload-labels = true
+        workload-grace = "1m"
+        pod-labels = ["app", "team"]
         roles = ["server", "client"]
         allow-origin = ['https://([a-z0-9-]+\.)?example\.com']
         cgroup = "/sys/fs/cgroup"
@@ -32,6 +36,9 @@ fn every_key_is_read() {
     .unwrap();
     assert_eq!(options.metrics_addr, Some("0.0.0.0:9000".parse().unwrap()));
     assert_eq!(options.max_origins, Some(7));
+    assert_eq!((options.max_paths, options.workload_labels), (Some(50), Some(true)));
+    assert_eq!(options.workload_grace, Some(Duration::from_secs(60)));
+    assert_eq!(options.capture.pod_labels, ["app", "team"]);
     assert_eq!(options.roles, [RoleName::Server, RoleName::Client]);
     assert_eq!(options.ready_file, Some("/tmp/ready".into()));
     assert_eq!(options.capture.socket, Some("/tmp/s.sock".into()));
@@ -49,6 +56,10 @@ fn an_unknown_key_is_refused_with_its_line_and_the_nearest_key() {
         ("handshake-timeuot", "handshake-timeout"),
         ("role", "roles"),
         ("allow-origins", "allow-origin"),
+        ("max-path", "max-paths"),
+        ("workload-label", "workload-labels"),
+        ("workloads-grace", "workload-grace"),
+        ("pods-labels", "pod-labels"),
     ] {
         let error = parse(&format!("# comment\n\n{key} = 1\n")).unwrap_err().to_string();
         assert_eq!(
@@ -100,13 +111,19 @@ fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
 
 #[test]
 fn what_check_config_prints_is_a_configuration_file() {
-    let options = parse("allow-origin = ['https://it\\.example\\d']\nhandshake-timeout = \"3s\"");
+    let options = parse(
+        "allow-origin = ['https://it\\.example\\d']\nhandshake-timeout = \"3s\"\nmax-paths = 9\n\
+         workload-labels = true\nworkload-grace = \"90s\"\ncri-socket = \"/run/c.sock\"\n\
+         pod-labels = [\"app\"]",
+    );
     let settings = Settings::resolve(options.unwrap(), Some("/dev/null".as_ref())).unwrap();
     let again =
         Settings::resolve(parse(&settings.to_string()).unwrap(), Some("/dev/null".as_ref()))
             .unwrap();
     assert_eq!(settings.to_string(), again.to_string());
     assert_eq!(again.handshake_timeout, Duration::from_secs(3));
+    assert_eq!((again.max_paths, again.workload_grace), (9, Some(Duration::from_secs(90))));
+    assert_eq!(again.pod_labels, ["app"]);
 }
 
 #[test]
@@ -115,12 +132,18 @@ fn values_outside_their_bounds_are_refused() {
     for options in [
         ServeOptions { max_origins: Some(0), ..Default::default() },
         ServeOptions { max_origins: Some(1_000_000), ..Default::default() },
+        ServeOptions { max_paths: Some(1_001), ..Default::default() },
+        ServeOptions { workload_grace: Some(Duration::ZERO), ..Default::default() },
+        CaptureOptions { pod_labels: vec!["app".to_owned(); 17], ..Default::default() }.into(),
         judge(Duration::ZERO).into(),
         judge(Duration::from_secs(3600)).into(),
     ] {
         let error = Settings::resolve(options, Some("/dev/null".as_ref())).unwrap_err();
         assert!(matches!(error, ConfigError::OutOfBounds { .. }), "{error}");
     }
+    let labels = CaptureOptions { pod_labels: vec!["app".to_owned()], ..Default::default() };
+    let alone = Settings::resolve(labels.into(), Some("/dev/null".as_ref())).unwrap_err();
+    assert!(matches!(alone, ConfigError::LabelsWithoutRuntime), "{alone}");
     let missing = Settings::resolve(ServeOptions::default(), Some("/nowhere.toml".as_ref()));
     assert!(missing.unwrap_err().to_string().contains("cannot read /nowhere.toml"));
 }

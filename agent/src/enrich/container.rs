@@ -1,16 +1,55 @@
-//! The container of a cgroup: runtimes write its id into the cgroup's path.
+//! What a cgroup's path tells: runtimes write a container's id into it, systemd the name of a service.
 //!
 //! In: a path below the cgroup root, or a process's `/proc/<pid>/cgroup`. Out: the runtime's id of the
-//! innermost container. No I/O but that one file.
+//! innermost container, or the service outside of any. No I/O but that one file.
 
 /// The length of a container id: SHA-256 or 32 random bytes in hexadecimal digits, in all of containerd (CRI),
 /// CRI-O, Docker and podman.
 const ID_LENGTH: usize = 64;
 
+/// Where a process runs, as far as its cgroup tells.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Place {
+    /// The id of its container.
+    pub(super) container: Option<String>,
+    /// The systemd service that it is part of, outside of a container.
+    pub(super) unit: Option<String>,
+}
+
+impl Place {
+    /// The place of a cgroup's path.
+    pub(super) fn of_path(path: &str) -> Option<Self> {
+        let container = id(path).map(str::to_owned);
+        let unit = if container.is_none() { unit(path).map(str::to_owned) } else { None };
+        (container.is_some() || unit.is_some()).then_some(Self { container, unit })
+    }
+
+    /// The place of a process: with cgroup v1 beside v2 the runtime may have moved it in any of the hierarchies.
+    pub(super) fn of_process(pid: u32) -> Option<Self> {
+        Self::of_hierarchies(&std::fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?)
+    }
+
+    /// As [`Self::of_process`], from the text of the file: lines of `hierarchy:controllers:path`. A container in any
+    /// of them counts for more than a service in another: that one may be the runtime's.
+    fn of_hierarchies(text: &str) -> Option<Self> {
+        let places = || text.lines().filter_map(|line| Self::of_path(line.splitn(3, ':').nth(2)?));
+        places().find(|place| place.container.is_some()).or_else(|| places().next())
+    }
+}
+
+/// The innermost service of systemd in a path; subfolders may follow. A user's own service manager is none: what it
+/// runs outside of its services is a session, not a service.
+fn unit(path: &str) -> Option<&str> {
+    path.rsplit('/').find(|folder| {
+        let name = folder.strip_suffix(".service");
+        name.is_some_and(|name| !name.is_empty() && !name.starts_with("user@"))
+    })
+}
+
 /// The id in a cgroup's path. The drivers write it in these ways, and subfolders may follow:
 /// cgroupfs `<id>`, `crio-<id>`, `libpod-<id>`; systemd `docker-<id>.scope`, `cri-containerd-<id>.scope`;
 /// and containerd, when the drivers of kubelet and runtime differ, `<slice>:cri-containerd:<id>`.
-pub(super) fn id(path: &str) -> Option<&str> {
+fn id(path: &str) -> Option<&str> {
     path.rsplit('/').find_map(|folder| {
         let name = folder.strip_suffix(".scope").unwrap_or(folder);
         let (before, id) = name.rsplit_once(['-', ':']).unwrap_or(("", name));
@@ -21,19 +60,9 @@ pub(super) fn id(path: &str) -> Option<&str> {
     })
 }
 
-/// The id for a process: with cgroup v1 beside v2 the runtime may have moved it in any of the hierarchies.
-pub(super) fn of_process(pid: u32) -> Option<String> {
-    of_hierarchies(&std::fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?)
-}
-
-/// As [`of_process`], from the text of the file: lines of `hierarchy:controllers:path`.
-fn of_hierarchies(text: &str) -> Option<String> {
-    text.lines().find_map(|line| id(line.splitn(3, ':').nth(2)?)).map(str::to_owned)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{id, of_hierarchies};
+    use super::{Place, id};
 
     const ID: &str = "0b8a6c9d1e2f30415263748596a7b8c9dae0f1021324354657687980a1b2c3d4";
     const OUTER: &str = "f00dfeed1e2f30415263748596a7b8c9dae0f1021324354657687980a1b2c3d4";
@@ -110,7 +139,36 @@ mod tests {
     }
 
     #[test]
+    fn a_service_is_named_outside_of_containers() {
+        for (path, want) in [
+            ("/system.slice/nginx.service", Some("nginx.service")),
+            ("/system.slice/system-chat.slice/chat@eu.service", Some("chat@eu.service")),
+            ("/system.slice/nginx.service/workers", Some("nginx.service")),
+            ("/shop.slice/shop-front.slice/front.service", Some("front.service")),
+            ("/sys/fs/cgroup/unified/system.slice/nginx.service", Some("nginx.service")),
+            (r"/system.slice/dev-sda\x2d1.service", Some(r"dev-sda\x2d1.service")),
+            (
+                "/user.slice/user-1000.slice/user@1000.service/app.slice/chat.service",
+                Some("chat.service"),
+            ),
+            ("/user.slice/user-1000.slice/user@1000.service/app.slice/run-r1.scope", None),
+            ("/user.slice/user-1000.slice/session-3.scope", None),
+            ("/init.scope", None),
+            ("/.service", None),
+            ("/", None),
+            ("", None),
+        ] {
+            let named = Place::of_path(path).and_then(|place| place.unit);
+            assert_eq!(named.as_deref(), want, "{path}");
+        }
+        // In a container it is the container's own business, and beside one it is the runtime's.
+        let inside = Place::of_path(&format!("/docker/{ID}/system.slice/nginx.service")).unwrap();
+        assert_eq!((inside.container.as_deref(), inside.unit), (Some(ID), None));
+    }
+
+    #[test]
     fn every_hierarchy_of_a_process_is_looked_at() {
+        let of_hierarchies = |text: &str| Place::of_hierarchies(text)?.container;
         // Docker with cgroupfs where cgroup v2 is mounted beside v1.
         let hybrid = format!(
             "12:pids:/docker/{ID}\n2:cpu,cpuacct:/docker/{ID}\n1:name=systemd:/docker/{ID}\n\
@@ -123,5 +181,12 @@ mod tests {
         assert_eq!(of_hierarchies(&mixed).as_deref(), Some(ID));
         assert_eq!(of_hierarchies("1:name=systemd:/\n0::/init.scope\n"), None);
         assert_eq!(of_hierarchies("garbage\n"), None);
+        let service = "1:name=systemd:/system.slice/chat.service\n0::/system.slice/chat.service\n";
+        let unit = Place::of_hierarchies(service).and_then(|place| place.unit);
+        assert_eq!(unit.as_deref(), Some("chat.service"));
+        // systemd's own hierarchy alone, as where cgroup v2 holds nothing but the root.
+        let only_v1 = "1:name=systemd:/system.slice/chat.service\n0::/\n";
+        let unit = Place::of_hierarchies(only_v1).and_then(|place| place.unit);
+        assert_eq!(unit.as_deref(), Some("chat.service"));
     }
 }

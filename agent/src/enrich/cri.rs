@@ -5,7 +5,7 @@
 //! Only the fields that are needed are decoded. Bounds: [`CONTAINERS`], [`ANSWER_BYTES`], [`PACE`].
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     io,
     path::{Path, PathBuf},
     sync::{Arc, PoisonError, RwLock, atomic::Ordering::Relaxed},
@@ -22,7 +22,8 @@ use tonic::{
 };
 use tonic_prost::ProstCodec;
 
-use super::Counters;
+use super::{Counters, pod};
+use crate::event::Workload;
 
 /// At most so many containers have names; more are left without, and counted.
 pub const CONTAINERS: usize = 8192;
@@ -32,6 +33,10 @@ const ANSWER_BYTES: usize = 16 * 1024 * 1024;
 pub const PACE: Duration = Duration::from_secs(1);
 /// The runtime is asked at least so often: what started meanwhile has its name before its first event.
 const REFRESH: Duration = Duration::from_secs(20);
+/// The most characters of a label's value that are kept; Kubernetes admits 63.
+const LABEL_CHARS: usize = 63;
+/// The state of a container that runs (`CONTAINER_RUNNING`).
+const RUNNING: i32 = 1;
 /// How long an answer may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -41,6 +46,30 @@ pub(super) struct Name {
     pub(super) container: String,
     pub(super) pod: Option<String>,
     pub(super) namespace: Option<String>,
+    /// Who owns the pod.
+    pub(super) workload: Option<String>,
+    /// The labels that were asked for.
+    pub(super) labels: BTreeMap<String, String>,
+    running: bool,
+}
+
+impl Name {
+    fn new(container: Container, pod: &PodSandbox, wanted: &[String]) -> Option<Self> {
+        let metadata = pod.metadata.as_ref()?;
+        let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        let label = |key: &String| {
+            let value = pod.labels.get(key).or_else(|| container.labels.get(key))?;
+            Some((key.clone(), value.chars().take(LABEL_CHARS).collect()))
+        };
+        Some(Self {
+            pod: some(&metadata.name),
+            namespace: some(&metadata.namespace),
+            workload: some(pod::workload(&metadata.name, &pod.labels)),
+            labels: wanted.iter().filter_map(label).collect(),
+            running: container.state == RUNNING,
+            container: container.metadata?.name,
+        })
+    }
 }
 
 type Known = Arc<RwLock<HashMap<String, Name>>>;
@@ -53,15 +82,19 @@ pub(super) struct Names {
 }
 
 impl Names {
-    /// Starts to ask the runtime whose socket is at `socket`.
-    pub(super) fn start(socket: PathBuf, counters: Arc<Counters>) -> io::Result<Self> {
+    /// Starts to ask the runtime whose socket is at `socket`, for these of the pods' labels too.
+    pub(super) fn start(
+        socket: PathBuf,
+        labels: Vec<String>,
+        counters: Arc<Counters>,
+    ) -> io::Result<Self> {
         let known = Known::default();
         let (ask, asked) = mpsc::channel(1);
         let keep = Arc::clone(&known);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         std::thread::Builder::new()
             .name("cri".to_owned())
-            .spawn(move || runtime.block_on(keep_up(&socket, &keep, asked, &counters)))?;
+            .spawn(move || runtime.block_on(keep_up(&socket, &labels, &keep, asked, &counters)))?;
         Ok(Self { known, ask })
     }
 
@@ -79,9 +112,24 @@ impl Names {
     pub(super) fn known(&self, id: &str) -> Option<Name> {
         self.known.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
     }
+
+    /// Whether a container of this workload runs, as far as the runtime told last.
+    pub(super) fn runs(&self, workload: &Workload) -> bool {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).values().any(|name| {
+            name.running
+                && name.workload.as_ref() == Some(&workload.name)
+                && name.namespace.as_ref() == Some(&workload.namespace)
+        })
+    }
 }
 
-async fn keep_up(socket: &Path, known: &Known, mut asked: mpsc::Receiver<()>, counters: &Counters) {
+async fn keep_up(
+    socket: &Path,
+    labels: &[String],
+    known: &Known,
+    mut asked: mpsc::Receiver<()>,
+    counters: &Counters,
+) {
     let channel = match Endpoint::try_from(format!("unix://{}", socket.display())) {
         Ok(endpoint) => endpoint.connect_timeout(TIMEOUT).timeout(TIMEOUT).connect_lazy(),
         Err(error) => {
@@ -91,7 +139,7 @@ async fn keep_up(socket: &Path, known: &Known, mut asked: mpsc::Receiver<()>, co
     };
     let mut healthy = true;
     loop {
-        match list(&channel).await {
+        match list(&channel, labels).await {
             Ok(names) => {
                 let beyond = names.len().saturating_sub(CONTAINERS) as u64;
                 counters.containers_beyond.fetch_add(beyond, Relaxed);
@@ -128,26 +176,20 @@ fn reason(status: &Status) -> String {
     if inner.is::<Status>() { status.message().to_owned() } else { inner.to_string() }
 }
 
-async fn list(channel: &Channel) -> Result<Vec<(String, Name)>, Status> {
+async fn list(channel: &Channel, labels: &[String]) -> Result<Vec<(String, Name)>, Status> {
     // Pods first: a container that is in the second list and not in the first is newer, and asked for again.
     let pods: ListPodSandboxResponse =
         call(channel, "/runtime.v1.RuntimeService/ListPodSandbox").await?;
     let containers: ListContainersResponse =
         call(channel, "/runtime.v1.RuntimeService/ListContainers").await?;
-    let pods: HashMap<String, PodSandboxMetadata> =
-        pods.items.into_iter().filter_map(|pod| Some((pod.id, pod.metadata?))).collect();
-    let some = |text: &String| (!text.is_empty()).then(|| text.clone());
+    let pods: HashMap<String, PodSandbox> =
+        pods.items.into_iter().map(|pod| (pod.id.clone(), pod)).collect();
     Ok(containers
         .containers
         .into_iter()
         .filter_map(|container| {
             let pod = pods.get(&container.pod_sandbox_id)?;
-            let name = Name {
-                container: container.metadata?.name,
-                pod: some(&pod.name),
-                namespace: some(&pod.namespace),
-            };
-            Some((container.id, name))
+            Some((container.id.clone(), Name::new(container, pod, labels)?))
         })
         .collect())
 }
@@ -177,6 +219,8 @@ struct PodSandbox {
     id: String,
     #[prost(message, optional, tag = "2")]
     metadata: Option<PodSandboxMetadata>,
+    #[prost(map = "string, string", tag = "5")]
+    labels: pod::Labels,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -203,6 +247,10 @@ struct Container {
     pod_sandbox_id: String,
     #[prost(message, optional, tag = "3")]
     metadata: Option<ContainerMetadata>,
+    #[prost(int32, tag = "6")]
+    state: i32,
+    #[prost(map = "string, string", tag = "8")]
+    labels: pod::Labels,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -44,12 +44,16 @@ impl Holder {
 
     /// Whether it is still the same process, with the same socket.
     pub(super) fn holds(&self) -> bool {
-        let same = |process: Proc| process.stat().is_ok_and(|stat| stat.starttime == self.start);
         let held = |(descriptor, target): &(PathBuf, PathBuf)| {
             fs::read_link(descriptor).is_ok_and(|now| now == *target)
         };
-        self.socket.as_ref().is_none_or(held)
-            && Proc::new(self.process.pid.cast_signed()).is_ok_and(same)
+        self.socket.as_ref().is_none_or(held) && self.lives()
+    }
+
+    /// Whether it is still the same process.
+    pub(super) fn lives(&self) -> bool {
+        let same = |process: Proc| process.stat().is_ok_and(|stat| stat.starttime == self.start);
+        Proc::new(self.process.pid.cast_signed()).is_ok_and(same)
     }
 }
 

@@ -4,9 +4,10 @@
 //! In: judged events, on a thread of their own. Out: the same with names, where they can be found.
 //! A name that cannot be found is absent, never an error. Server role: the process that listens; of several
 //! that share the socket, one worker. Client role: the process that holds the connection, while it is open.
-//! Names of containers and pods only with the socket of the container runtime.
+//! Names of containers and pods only with the socket of the container runtime. Outside of containers: the systemd
+//! service, by the cgroup.
 //! Bounds: [`OWNERS`], [`SHARE`] and [`BURST`] of look-up time, [`FOLDERS`], [`CONTAINERS`],
-//! [`ADDRESSES`].
+//! [`ADDRESSES`], [`WORKLOADS`].
 
 mod budget;
 mod cgroup;
@@ -14,7 +15,9 @@ mod container;
 mod cri;
 mod holder;
 mod peers;
+mod pod;
 mod sockets;
+mod workloads;
 
 #[cfg(test)]
 mod tests;
@@ -37,9 +40,19 @@ pub use cri::{CONTAINERS, PACE};
 use lru::LruCache;
 pub use peers::ADDRESSES;
 
-use self::{budget::Budget, cgroup::Cgroups, cri::Names, holder::Holder, peers::Peers};
+pub use workloads::WORKLOADS;
+
+use self::{
+    budget::Budget,
+    cgroup::Cgroups,
+    container::Place,
+    cri::Names,
+    holder::Holder,
+    peers::Peers,
+    workloads::{Sign, Workloads},
+};
 use crate::{
-    event::{Container, Event, Process},
+    event::{Container, Event, Process, UNKNOWN, Workload},
     handshake::{Connection, Role},
     judge::Judged,
 };
@@ -54,6 +67,17 @@ const MISS: Duration = Duration::from_secs(1);
 /// and their events come now.
 const LAST_EVENTS: Duration = Duration::from_secs(5);
 
+/// What is asked for beyond processes and the ids of containers.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// The CRI socket of the container runtime, if containers and pods are to be named.
+    pub cri_socket: Option<PathBuf>,
+    /// The keys of the pods' labels that events carry.
+    pub pod_labels: Vec<String>,
+    /// How long a workload that has gone is remembered; `None`: workloads are not watched.
+    pub workload_grace: Option<Duration>,
+}
+
 /// Names the owners of connections.
 #[derive(Debug)]
 pub struct Owners {
@@ -61,6 +85,8 @@ pub struct Owners {
     remembered: LruCache<Key, Entry>,
     names: Option<Names>,
     peers: Peers,
+    workloads: Option<Workloads>,
+    made_room: Vec<Workload>,
     budget: Budget,
     counters: Arc<Counters>,
 }
@@ -80,6 +106,8 @@ pub struct Counters {
     pub containers_beyond: AtomicU64,
     /// Addresses of containers that were left out at the bound [`ADDRESSES`], at each reading.
     pub addresses_beyond: AtomicU64,
+    /// Workloads that were taken for gone at the bound [`WORKLOADS`].
+    pub workloads_beyond: AtomicU64,
     /// Questions that the container runtime did not answer.
     pub runtime_errors: AtomicU64,
 }
@@ -98,13 +126,14 @@ enum Key {
 struct Owner {
     process: Option<Process>,
     container: Option<Container>,
+    unit: Option<String>,
+    sign: Option<Sign>,
 }
 
 #[derive(Clone, Debug)]
 struct Entry {
     holder: Option<Holder>,
-    /// The id of its container.
-    container: Option<String>,
+    place: Place,
     /// When it was last true.
     held: Instant,
     /// Until when it is believed without another look.
@@ -112,16 +141,17 @@ struct Entry {
 }
 
 impl Owners {
-    /// Nobody is known yet. `cgroup` is the cgroup v2 folder that the capture is attached to; `runtime` the
-    /// CRI socket of the container runtime, if containers and pods are to be named.
-    pub fn new(cgroup: impl Into<PathBuf>, runtime: Option<PathBuf>) -> io::Result<Self> {
+    /// Nobody is known yet. `cgroup` is the cgroup v2 folder that the capture is attached to.
+    pub fn new(cgroup: impl Into<PathBuf>, settings: Settings) -> io::Result<Self> {
         let counters: Arc<Counters> = Arc::default();
-        let start = |socket| Names::start(socket, Arc::clone(&counters));
+        let start = |socket| Names::start(socket, settings.pod_labels, Arc::clone(&counters));
         Ok(Self {
             cgroups: Cgroups::new(cgroup.into()),
             remembered: LruCache::new(OWNERS),
-            names: runtime.map(start).transpose()?,
+            names: settings.cri_socket.map(start).transpose()?,
             peers: Peers::default(),
+            workloads: settings.workload_grace.map(Workloads::new),
+            made_room: Vec::new(),
             budget: Budget::new(),
             counters,
         })
@@ -142,23 +172,58 @@ impl Owners {
         let owner = self.owner(&judged.connection, now);
         match &mut judged.event {
             Event::Handshake(event) => {
-                (event.process, event.container) = (owner.process, owner.container);
+                (event.process, event.container, event.unit) =
+                    (owner.process, owner.container, owner.unit);
                 let proxy =
                     judged.proxy.as_ref().map(|leg| self.owner(leg, now)).unwrap_or_default();
                 (event.proxy, event.proxy_container) = (proxy.process, proxy.container);
                 event.peer_container = self.peer(judged.connection.peer.ip(), now);
             }
             Event::Closure(event) => {
-                (event.process, event.container) = (owner.process, owner.container);
+                (event.process, event.container, event.unit) =
+                    (owner.process, owner.container, owner.unit);
             }
             Event::Missed(_) => {}
         }
+        if let (Some(workloads), Some(sign)) = (&mut self.workloads, owner.sign) {
+            let workload = Workload::of(&judged.event, self.names.is_some());
+            if workload.name != UNKNOWN
+                && let Some(quietest) = workloads.seen(workload, sign, now)
+            {
+                self.made_room.push(quietest);
+                self.counters.workloads_beyond.fetch_add(1, Relaxed);
+            }
+        }
+    }
+
+    /// The workloads that have gone from this host since the last call, for as long as the grace time.
+    pub fn gone(&mut self) -> Vec<Workload> {
+        let mut gone = std::mem::take(&mut self.made_room);
+        if let Some(workloads) = &mut self.workloads {
+            gone.extend(workloads.take_gone(self.names.as_ref(), Instant::now()));
+        }
+        gone
     }
 
     fn owner(&mut self, connection: &Connection, now: Instant) -> Owner {
-        let (holder, container) = self.find(connection, now);
-        let container = container.map(|id| self.named(id));
-        Owner { process: holder.map(|holder| holder.process), container }
+        let (holder, place) = self.find(connection, now);
+        let container = place.container.clone().map(|id| self.named(id));
+        let sign = self.workloads.is_some().then(|| {
+            let folder = |folder: &Path| Sign::Folder(folder.to_owned());
+            if container.as_ref().is_some_and(|container| container.workload.is_some()) {
+                return Some(Sign::Runtime);
+            }
+            let own =
+                |folder: &&Path| place.unit.is_some() && place_of(folder).as_ref() == Some(&place);
+            let unit = self.cgroups.known(connection.cgroup).filter(own).map(folder);
+            unit.or_else(|| holder.clone().map(Sign::Process))
+        });
+        Owner {
+            process: holder.map(|holder| holder.process),
+            container,
+            unit: place.unit,
+            sign: sign.flatten(),
+        }
     }
 
     /// The container at the other end, when it alone has that address on this host.
@@ -185,13 +250,21 @@ impl Owners {
 
     fn named(&self, id: String) -> Container {
         let name = self.names.as_ref().and_then(|names| names.get(&id));
-        let (name, pod, namespace) = name
-            .map_or((None, None, None), |name| (Some(name.container), name.pod, name.namespace));
-        Container { id, name, pod, namespace }
+        name.map_or_else(
+            || Container { id: id.clone(), ..Container::default() },
+            |name| Container {
+                id: id.clone(),
+                name: Some(name.container),
+                pod: name.pod,
+                namespace: name.namespace,
+                workload: name.workload,
+                labels: name.labels,
+            },
+        )
     }
 
-    /// The holder of the connection's local socket, and the id of its container.
-    fn find(&mut self, connection: &Connection, now: Instant) -> (Option<Holder>, Option<String>) {
+    /// The holder of the connection's local socket, and where it runs.
+    fn find(&mut self, connection: &Connection, now: Instant) -> (Option<Holder>, Place) {
         let key = match connection.role {
             Role::Server => Key::Listener { cgroup: connection.cgroup, local: connection.local },
             Role::Client => Key::Connection { cookie: connection.cookie },
@@ -204,31 +277,33 @@ impl Owners {
                 entry.fresh_until = now + RECHECK;
             }
             if fresh || entry.held == now {
-                return (entry.holder.clone(), entry.container.clone());
+                return (entry.holder.clone(), entry.place.clone());
             }
             last =
                 (entry.holder.is_some() && now < entry.held + LAST_EVENTS).then(|| entry.clone());
         }
         if !self.budget.allows(now) {
             self.counters.over_budget.fetch_add(1, Relaxed);
-            let known = self.cgroups.known(connection.cgroup).and_then(container_of);
-            return last.map_or((None, known), |entry| (entry.holder, entry.container));
+            let known = self.cgroups.known(connection.cgroup).and_then(place_of);
+            return last.map_or_else(
+                || (None, known.unwrap_or_default()),
+                |entry| (entry.holder, entry.place),
+            );
         }
         let found = self.search(connection, now);
-        let container =
-            self.cgroups.known(connection.cgroup).and_then(container_of).or_else(|| {
-                found.holder.as_ref().and_then(|holder| container::of_process(holder.process.pid))
-            });
+        let place = self.cgroups.known(connection.cgroup).and_then(place_of).or_else(|| {
+            found.holder.as_ref().and_then(|holder| Place::of_process(holder.process.pid))
+        });
         let entry = match last {
             Some(entry) if found.holder.is_none() => Entry { fresh_until: now + RECHECK, ..entry },
             _ => Entry {
                 fresh_until: now + if found.holder.is_some() { RECHECK } else { MISS },
                 holder: found.holder,
-                container,
+                place: place.unwrap_or_default(),
                 held: now,
             },
         };
-        let owner = (entry.holder.clone(), entry.container.clone());
+        let owner = (entry.holder.clone(), entry.place.clone());
         // That a connection's socket is gone is not worth a place.
         let worth = !found.for_this_connection_only
             && (owner.0.is_some() || !matches!(key, Key::Connection { .. }));
@@ -260,6 +335,6 @@ impl Owners {
     }
 }
 
-fn container_of(folder: &Path) -> Option<String> {
-    container::id(folder.to_str()?).map(str::to_owned)
+fn place_of(folder: &Path) -> Option<Place> {
+    Place::of_path(folder.to_str()?)
 }

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{container, holder, sockets};
+use super::{container::Place, holder, sockets};
 
 /// At most so many addresses are remembered; more are left out, and counted.
 pub const ADDRESSES: usize = 16_384;
@@ -38,7 +38,7 @@ impl Peers {
             let Some(first) = members.first() else { continue };
             let containers: BTreeSet<String> = members
                 .iter()
-                .filter_map(|pid| container::of_process(pid.cast_unsigned()))
+                .filter_map(|pid| Place::of_process(pid.cast_unsigned())?.container)
                 .collect();
             for address in sockets::addresses(*first) {
                 let full = self.containers.len() >= ADDRESSES;

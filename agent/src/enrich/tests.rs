@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{LAST_EVENTS, MISS, Owners, RECHECK, holder};
+use super::{LAST_EVENTS, MISS, Owners, RECHECK, Settings, holder};
 use crate::{
     event::{Event, Process, sample},
     handshake::{Connection, Role},
@@ -57,7 +57,7 @@ fn server(local: SocketAddr) -> Connection {
 }
 
 fn owners() -> Owners {
-    Owners::new("/nowhere", None).unwrap()
+    Owners::new("/nowhere", Settings::default()).unwrap()
 }
 
 fn myself() -> Process {
@@ -306,7 +306,7 @@ fn the_cgroup_tells_the_namespace_too() {
     let (_here, local) = listen("127.0.0.1:0");
     let process = in_new_namespace(|| Server::start(&TcpListener::bind(local).unwrap()));
     cgroup.take(&process);
-    let mut owners = Owners::new(root, None).unwrap();
+    let mut owners = Owners::new(root, Settings::default()).unwrap();
     let inside = Connection { cgroup: cgroup.id(), ..server(local) };
     assert_eq!(owners.owner(&inside, Instant::now()).process, Some(process.process()));
     // A listener that a process outside holds is found all the same.
@@ -324,7 +324,7 @@ fn without_capabilities_the_only_program_of_a_cgroup_is_named_and_nothing_fails(
     if let Ok(told) = std::env::var(CGROUP_AND_PORT) {
         let (id, port) = told.split_once(' ').unwrap();
         let local = SocketAddr::new("127.0.0.1".parse().unwrap(), port.parse().unwrap());
-        let mut owners = Owners::new(cgroup2(), None).unwrap();
+        let mut owners = Owners::new(cgroup2(), Settings::default()).unwrap();
         let inside = Connection { cgroup: id.parse().unwrap(), ..server(local) };
         println!("named {:?}", owners.owner(&inside, Instant::now()).process);
         return;

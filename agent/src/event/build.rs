@@ -52,6 +52,7 @@ impl HandshakeEvent {
             peer_container: None,
             process: None,
             container: None,
+            unit: None,
         }
     }
 }
@@ -100,6 +101,7 @@ impl ClosureEvent {
             peer: closure.connection.peer.to_string(),
             process: None,
             container: None,
+            unit: None,
         }
     }
 }

@@ -39,6 +39,7 @@ pub(crate) fn refused() -> HandshakeEvent {
         peer_container: None,
         process: Some(Process { pid: 42, name: "node".to_owned() }),
         container: None,
+        unit: None,
     }
 }
 
@@ -81,5 +82,6 @@ pub(crate) fn closure() -> ClosureEvent {
         peer: "127.0.0.1:40000".to_owned(),
         process: None,
         container: None,
+        unit: None,
     }
 }

@@ -24,7 +24,7 @@ use tokio::sync::watch;
 
 use crate::{
     config::Settings,
-    event::{Event, RoleName},
+    event::{Event, RoleName, Workload},
 };
 
 type StatsSource = Box<dyn Fn() -> AgentStats + Send + Sync>;
@@ -35,6 +35,7 @@ pub struct Sinks {
     tail: tail::Hub,
     not_ready: watch::Sender<Option<String>>,
     stats: OnceLock<StatsSource>,
+    counts_workloads: bool,
 }
 
 impl Sinks {
@@ -45,6 +46,7 @@ impl Sinks {
             tail: tail::Hub::default(),
             not_ready: watch::Sender::new(Some("starting".to_owned())),
             stats: OnceLock::new(),
+            counts_workloads: settings.workload_grace.is_some(),
         })
     }
 
@@ -57,7 +59,12 @@ impl Sinks {
 
     /// Whether anybody looks at the names of processes and containers: to find them costs as much as all else.
     pub fn wants_names(&self) -> bool {
-        self.tail.is_read()
+        self.counts_workloads || self.tail.is_read()
+    }
+
+    /// A workload has gone for good: its series are removed.
+    pub fn forget(&self, workload: &Workload) {
+        self.metrics.forget(workload);
     }
 
     /// An accepted connection is open for as long as the returned value lives. `origin` is the

@@ -114,6 +114,7 @@ impl Text {
         ];
         line.extend(self.process(event.process.as_ref(), event.server.as_deref()));
         line.extend(event.container.as_ref().map(|container| self.container(container)));
+        line.extend(event.unit.as_ref().map(|unit| self.unit(unit)));
         if let Some(cause) = event.cause {
             let mut text = self.paint(CAUSE, cause.code());
             if let Some(confidence) = event.confidence {
@@ -162,6 +163,7 @@ impl Text {
         ];
         line.extend(self.process(event.process.as_ref(), None));
         line.extend(event.container.as_ref().map(|container| self.container(container)));
+        line.extend(event.unit.as_ref().map(|unit| self.unit(unit)));
         line.push(format!(
             "after {}{:.1}s, idle {:.1}s, {} in, {} out",
             if event.older_than_agent { "more than " } else { "" },
@@ -212,13 +214,17 @@ impl Text {
 
     /// Where a process runs: the pod, else the container's name, else the head of its id.
     fn container(&self, container: &Container) -> String {
-        let Container { id, name, pod, namespace } = container;
+        let Container { id, name, pod, namespace, .. } = container;
         let text = match (namespace, pod, name) {
             (Some(namespace), Some(pod), _) => format!("in pod {namespace}/{pod}"),
             (_, _, Some(name)) => format!("in container {name}"),
             _ => format!("in container {}", id.get(..12).unwrap_or(id)),
         };
         self.paint(LABEL, &safe(&text, SHORT))
+    }
+
+    fn unit(&self, unit: &str) -> String {
+        self.paint(LABEL, &safe(&format!("in {unit}"), SHORT))
     }
 
     /// A line under the event.

@@ -8,7 +8,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use crate::event::{Policy, normalised_origin};
+use crate::event::{Event, Policy, UNKNOWN, Workload, normalised_origin};
 
 /// What values beyond a cap fold into.
 pub(super) const OTHER: &str = "other";
@@ -48,6 +48,11 @@ impl<T: Clone + Eq + Hash> Distinct<T> {
         false
     }
 
+    /// Takes out the values that `goes` names: their places are free again.
+    pub(super) fn release(&mut self, goes: impl Fn(&T) -> bool) -> Vec<T> {
+        self.values.extract_if(goes).collect()
+    }
+
     /// How often a value was refused.
     pub(super) fn folded(&self) -> u64 {
         self.folded
@@ -77,6 +82,31 @@ pub(super) fn origin(
         Some(_) => OTHER.to_owned(),
         None => MALFORMED.to_owned(),
     }
+}
+
+/// The label value for a path. One on which nothing was accepted yet takes at most half of the places: whoever makes
+/// up paths must not keep those that are served from having a series.
+pub(super) fn path(path: &str, accepted: bool, distinct: &mut Distinct<String>) -> String {
+    let template = super::path::template(path);
+    let places = if accepted { distinct.cap } else { distinct.cap.div_ceil(2) };
+    if distinct.admit_among(&template, places) { template } else { OTHER.to_owned() }
+}
+
+/// The label values for a workload.
+pub(super) fn workload(event: &Event, by: &mut ByWorkload) -> Workload {
+    let workload = Workload::of(event, by.runtime_asked);
+    if workload.name == UNKNOWN || by.distinct.admit(&workload) {
+        return workload;
+    }
+    super::folded_workload()
+}
+
+/// What bounds the workloads that have series.
+#[derive(Debug)]
+pub(super) struct ByWorkload {
+    pub(super) distinct: Distinct<Workload>,
+    /// Containers have names, or will have.
+    pub(super) runtime_asked: bool,
 }
 
 /// The label value for a status code: `none` without one that HTTP defines (RFC 9110 section 15).

@@ -5,6 +5,7 @@
 
 mod labels;
 mod own;
+mod path;
 mod process;
 
 use std::{sync::Mutex, time::Duration};
@@ -13,11 +14,13 @@ use prometheus::{
     HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
-use self::labels::{Distinct, OTHER, locked};
+use self::labels::{ByWorkload, Distinct, OTHER, locked};
 use super::{stats::AgentStats, tail::TailStats};
 use crate::{
     config::{OriginPolicy, Settings},
-    event::{ClosureEvent, Event, HandshakeEvent, Outcome, Policy, RoleName, Scheme, UNSEEN},
+    event::{
+        ClosureEvent, Event, HandshakeEvent, Outcome, Policy, RoleName, Scheme, UNSEEN, Workload,
+    },
 };
 
 /// The most series of one family, whatever its labels could make. What comes later is counted with
@@ -25,6 +28,13 @@ use crate::{
 const MAX_SERIES: usize = 10_000;
 /// The most close codes outside 1000 to 1015 that get a label value of their own.
 const MAX_CLOSE_CODES: usize = 32;
+/// The most workloads that have series at a time; a node runs a few hundred pods at most.
+const MAX_WORKLOADS: usize = 500;
+
+/// The labels that come with `--workload-labels`, behind a family's own.
+const WORKLOAD_LABELS: [&str; 2] = ["namespace", "workload"];
+const HANDSHAKE_LABELS: [&str; 6] = ["origin", "outcome", "status", "cause", "scheme", "policy"];
+const CLOSURE_LABELS: [&str; 3] = ["origin", "code", "initiator"];
 
 const HANDSHAKE_SECONDS: &[f64] =
     &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
@@ -62,6 +72,14 @@ struct HandshakeSeries {
     cause: &'static str,
     scheme: &'static str,
     policy: &'static str,
+    workload: Option<Workload>,
+}
+
+impl HandshakeSeries {
+    fn values(&self) -> Vec<&str> {
+        let Self { origin, outcome, status, cause, scheme, policy, workload } = self;
+        with_workload(&[origin, outcome, status, cause, scheme, policy], workload.as_ref())
+    }
 }
 
 /// The labels of one series of `ws_closures_total`.
@@ -70,6 +88,20 @@ struct ClosureSeries {
     origin: String,
     code: String,
     initiator: &'static str,
+    workload: Option<Workload>,
+}
+
+impl ClosureSeries {
+    fn values(&self) -> Vec<&str> {
+        let Self { origin, code, initiator, workload } = self;
+        with_workload(&[origin, code, initiator], workload.as_ref())
+    }
+}
+
+/// The values in the order of the family's labels.
+fn with_workload<'a>(own: &[&'a str], workload: Option<&'a Workload>) -> Vec<&'a str> {
+    let more = workload.map(|workload| [&*workload.namespace, &workload.name]);
+    own.iter().copied().chain(more.into_iter().flatten()).collect()
 }
 
 /// The families, and what bounds their labels.
@@ -79,12 +111,15 @@ pub(super) struct Metrics {
     policy: OriginPolicy,
     origins: Mutex<Distinct<String>>,
     close_codes: Mutex<Distinct<u16>>,
+    paths: Mutex<Distinct<String>>,
+    by_workload: Option<Mutex<ByWorkload>>,
     handshake_series: Mutex<Distinct<HandshakeSeries>>,
     closure_series: Mutex<Distinct<ClosureSeries>>,
     handshakes: IntCounterVec,
     handshake_seconds: HistogramVec,
     active: IntGaugeVec,
     closures: IntCounterVec,
+    by_path: Option<IntCounterVec>,
     connection_seconds: prometheus::Histogram,
     idle_seconds: prometheus::Histogram,
     events: IntCounterVec,
@@ -92,17 +127,29 @@ pub(super) struct Metrics {
 
 impl Metrics {
     pub(super) fn new(settings: &Settings) -> Result<Self, MetricsError> {
+        let more: &[&str] = if settings.workload_grace.is_some() { &WORKLOAD_LABELS } else { &[] };
+        let by_path = || {
+            let name = "ws_handshakes_by_path_total";
+            let help = "WebSocket opening handshakes by path (ids masked) and status.";
+            IntCounterVec::new(Opts::new(name, help), &["path", "status"])
+        };
         let metrics = Self {
             registry: Registry::new(),
             roles: settings.roles.clone(),
             policy: settings.policy.clone(),
             origins: Mutex::new(Distinct::new(settings.max_origins)),
             close_codes: Mutex::new(Distinct::new(MAX_CLOSE_CODES)),
+            paths: Mutex::new(Distinct::new(settings.max_paths)),
+            by_workload: settings.workload_grace.map(|_| {
+                let distinct = Distinct::new(MAX_WORKLOADS);
+                Mutex::new(ByWorkload { distinct, runtime_asked: settings.cri_socket.is_some() })
+            }),
+            by_path: (settings.max_paths > 0).then(by_path).transpose()?,
             handshake_series: Mutex::new(Distinct::new(MAX_SERIES)),
             closure_series: Mutex::new(Distinct::new(MAX_SERIES)),
             handshakes: IntCounterVec::new(
                 Opts::new("ws_handshakes_total", "WebSocket opening handshakes by what became of them."),
-                &["origin", "outcome", "status", "cause", "scheme", "policy"],
+                &[&HANDSHAKE_LABELS, more].concat(),
             )?,
             handshake_seconds: HistogramVec::new(
                 HistogramOpts::new(
@@ -118,7 +165,7 @@ impl Metrics {
             )?,
             closures: IntCounterVec::new(
                 Opts::new("ws_closures_total", "Ends of accepted connections."),
-                &["origin", "code", "initiator"],
+                &[&CLOSURE_LABELS, more].concat(),
             )?,
             connection_seconds: prometheus::Histogram::with_opts(
                 HistogramOpts::new("ws_connection_duration_seconds", "From the 101 to the end.")
@@ -147,6 +194,9 @@ impl Metrics {
         ] {
             metrics.registry.register(family)?;
         }
+        if let Some(by_path) = &metrics.by_path {
+            metrics.registry.register(Box::new(by_path.clone()))?;
+        }
         Ok(metrics)
     }
 
@@ -155,20 +205,20 @@ impl Metrics {
             Event::Handshake(handshake) => {
                 self.events.with_label_values(&["handshake", handshake.role.name()]).inc();
                 if self.roles.contains(&handshake.role) {
-                    self.count_handshake(handshake);
+                    self.count_handshake(handshake, self.workload(event));
                 }
             }
             Event::Closure(closure) => {
                 self.events.with_label_values(&["closure", closure.role.name()]).inc();
                 if self.roles.contains(&closure.role) {
-                    self.count_closure(closure);
+                    self.count_closure(closure, self.workload(event));
                 }
             }
             Event::Missed(_) => {}
         }
     }
 
-    fn count_handshake(&self, event: &HandshakeEvent) {
+    fn count_handshake(&self, event: &HandshakeEvent, workload: Option<Workload>) {
         let outcome = event.outcome.name();
         let policy = event.policy.name();
         let cause = event.cause.map_or("none", crate::diagnose::Cause::code);
@@ -179,43 +229,78 @@ impl Metrics {
             cause,
             scheme: event.scheme.name(),
             policy,
+            workload,
         };
-        if locked(&self.handshake_series).admit(&series) {
-            let HandshakeSeries { origin, status, scheme, .. } = &series;
-            self.handshakes.with_label_values(&[origin, outcome, status, cause, scheme, policy])
-        } else {
-            let scheme = Scheme::Unknown.name();
-            self.handshakes.with_label_values(&[OTHER, outcome, OTHER, OTHER, scheme, policy])
+        if let Some(by_path) = &self.by_path {
+            let accepted = event.outcome == Outcome::Accepted;
+            let path = labels::path(&event.path, accepted, &mut locked(&self.paths));
+            by_path.with_label_values(&[&*path, &series.status]).inc();
         }
-        .inc();
+        let series = if locked(&self.handshake_series).admit(&series) {
+            series
+        } else {
+            HandshakeSeries {
+                origin: OTHER.to_owned(),
+                status: OTHER.to_owned(),
+                cause: OTHER,
+                scheme: Scheme::Unknown.name(),
+                workload: series.workload.map(|_| folded_workload()),
+                ..series
+            }
+        };
+        self.handshakes.with_label_values(&series.values()).inc();
         if event.outcome != Outcome::Unobserved {
             let seconds = Duration::from_micros(event.duration_us).as_secs_f64();
             self.handshake_seconds.with_label_values(&[outcome]).observe(seconds);
         }
     }
 
-    fn count_closure(&self, event: &ClosureEvent) {
+    fn count_closure(&self, event: &ClosureEvent, workload: Option<Workload>) {
         let code = match event.code {
             1000..=1015 => event.code.to_string(),
             code if locked(&self.close_codes).admit(&code) => code.to_string(),
             _ => OTHER.to_owned(),
         };
-        let initiator = event.initiator.name();
         let series = ClosureSeries {
             origin: self.connection_origin(event.origin.as_deref()),
             code,
-            initiator,
+            initiator: event.initiator.name(),
+            workload,
         };
-        if locked(&self.closure_series).admit(&series) {
-            self.closures.with_label_values(&[&*series.origin, &series.code, initiator])
+        let series = if locked(&self.closure_series).admit(&series) {
+            series
         } else {
-            self.closures.with_label_values(&[OTHER, OTHER, initiator])
-        }
-        .inc();
+            ClosureSeries {
+                origin: OTHER.to_owned(),
+                code: OTHER.to_owned(),
+                workload: series.workload.map(|_| folded_workload()),
+                ..series
+            }
+        };
+        self.closures.with_label_values(&series.values()).inc();
         if !event.older_than_agent {
             self.connection_seconds.observe(event.connection_seconds);
         }
         self.idle_seconds.observe(event.idle_seconds);
+    }
+
+    /// Whose event it is, when that is counted.
+    fn workload(&self, event: &Event) -> Option<Workload> {
+        self.by_workload.as_ref().map(|by| labels::workload(event, &mut locked(by)))
+    }
+
+    /// A workload has gone for good: removes its series, and no other's.
+    pub(super) fn forget(&self, workload: &Workload) {
+        let Some(by) = &self.by_workload else { return };
+        let own = |of: &Option<Workload>| of.as_ref() == Some(workload);
+        locked(by).distinct.release(|value| value == workload);
+        for series in locked(&self.handshake_series).release(|series| own(&series.workload)) {
+            // It was admitted and perhaps not counted yet.
+            let _ = self.handshakes.remove_label_values(&series.values());
+        }
+        for series in locked(&self.closure_series).release(|series| own(&series.workload)) {
+            let _ = self.closures.remove_label_values(&series.values());
+        }
     }
 
     /// A connection whose handshake was seen; those without come with the agent's own numbers.
@@ -254,6 +339,8 @@ impl Metrics {
         let folded = [
             ("origin", locked(&self.origins).folded()),
             ("close-code", locked(&self.close_codes).folded()),
+            ("path", locked(&self.paths).folded()),
+            ("workload", self.by_workload.as_ref().map_or(0, |by| locked(by).distinct.folded())),
             ("ws_handshakes_total", locked(&self.handshake_series).folded()),
             ("ws_closures_total", locked(&self.closure_series).folded()),
         ];
@@ -265,6 +352,11 @@ impl Metrics {
         families.extend(process::families()?);
         Ok(TextEncoder::new().encode_to_string(&families)?)
     }
+}
+
+/// What workloads beyond a cap are counted as.
+fn folded_workload() -> Workload {
+    Workload { namespace: OTHER.to_owned(), name: OTHER.to_owned() }
 }
 
 #[cfg(test)]

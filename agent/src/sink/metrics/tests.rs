@@ -4,12 +4,12 @@ use std::{
     time::Duration,
 };
 
-use super::{MAX_CLOSE_CODES, MAX_SERIES, Metrics};
+use super::{MAX_CLOSE_CODES, MAX_SERIES, MAX_WORKLOADS, Metrics};
 use crate::{
-    config::{JudgeOptions, ServeOptions, Settings},
+    config::{CaptureOptions, JudgeOptions, ServeOptions, Settings},
     diagnose::Cause,
     event::{
-        ClosureEvent, Event, HandshakeEvent, Outcome, Policy, RoleName,
+        ClosureEvent, Container, Event, HandshakeEvent, Outcome, Policy, RoleName, Workload,
         sample::{accepted, closure, refused},
     },
     sink::{
@@ -185,6 +185,122 @@ fn a_family_stays_bounded_whatever_its_labels_could_make() {
     );
     let folded = value(&text, "wstap_labels_folded_total", &["what=\"ws_handshakes_total\""]);
     assert_eq!(folded, Some(10_000.0));
+}
+
+fn by_workload(cri_socket: Option<&str>) -> Metrics {
+    let cri_socket = cri_socket.map(Into::into);
+    let capture = CaptureOptions { cri_socket, ..CaptureOptions::default() };
+    let options = ServeOptions { workload_labels: Some(true), ..capture.into() };
+    Metrics::new(&settings(options)).unwrap()
+}
+
+fn in_workload(namespace: &str, workload: &str) -> Container {
+    Container {
+        namespace: Some(namespace.to_owned()),
+        workload: Some(workload.to_owned()),
+        ..Container::default()
+    }
+}
+
+#[test]
+fn workloads_are_labels_only_when_asked_for() {
+    let event = Event::Handshake(HandshakeEvent {
+        container: Some(in_workload("shop", "chat")),
+        ..refused()
+    });
+    let closure = Event::Closure(ClosureEvent { unit: Some("chat.service".into()), ..closure() });
+    let (without, with) = (metrics(200), by_workload(Some("/run/c.sock")));
+    for metrics in [&without, &with] {
+        metrics.count(&event);
+        metrics.count(&closure);
+    }
+    assert!(!render(&without).contains("workload="));
+    let text = render(&with);
+    let labels = ["namespace=\"shop\"", "workload=\"chat\"", "status=\"403\""];
+    assert_eq!(value(&text, "ws_handshakes_total", &labels), Some(1.0));
+    let labels = ["namespace=\"none\"", "workload=\"chat.service\"", "code=\"1006\""];
+    assert_eq!(value(&text, "ws_closures_total", &labels), Some(1.0));
+}
+
+#[test]
+fn a_workload_that_has_gone_takes_its_series_with_it_and_no_others() {
+    let metrics = by_workload(Some("/run/c.sock"));
+    let count = |workload: &str| {
+        let container = Some(in_workload("shop", workload));
+        metrics.count(&Event::Handshake(HandshakeEvent { container, ..refused() }));
+        let container = Some(in_workload("shop", workload));
+        metrics.count(&Event::Closure(ClosureEvent { container, ..closure() }));
+    };
+    (0..3).for_each(|_| count("chat"));
+    (0..2).for_each(|_| count("front"));
+    metrics.forget(&Workload { namespace: "shop".into(), name: "chat".into() });
+    metrics.forget(&Workload { namespace: "shop".into(), name: "never-there".into() });
+    let text = render(&metrics);
+    for name in ["ws_handshakes_total", "ws_closures_total"] {
+        assert_eq!(value(&text, name, &["workload=\"chat\""]), None, "{name}");
+        assert_eq!(value(&text, name, &["workload=\"front\""]), Some(2.0), "{name}");
+    }
+    // It comes back as a new series, which Prometheus takes for a restarted counter.
+    count("chat");
+    let again = value(&render(&metrics), "ws_handshakes_total", &["workload=\"chat\""]);
+    assert_eq!(again, Some(1.0));
+}
+
+#[test]
+fn workloads_beyond_the_cap_fold_and_those_that_went_leave_their_places() {
+    let metrics = by_workload(Some("/run/c.sock"));
+    let count = |number: usize| {
+        let container = Some(in_workload("shop", &number.to_string()));
+        metrics.count(&Event::Handshake(HandshakeEvent { container, ..refused() }));
+    };
+    (0..MAX_WORKLOADS + 10).for_each(count);
+    let text = render(&metrics);
+    assert_eq!(series(&text, "ws_handshakes_total"), MAX_WORKLOADS + 1);
+    let other = ["namespace=\"other\"", "workload=\"other\"", "origin=\"https://evil.example\""];
+    assert_eq!(value(&text, "ws_handshakes_total", &other), Some(10.0));
+    let folded = value(&text, "wstap_labels_folded_total", &["what=\"workload\""]);
+    assert_eq!(folded, Some(10.0));
+    // Not known yet takes no place.
+    let container = Some(Container::default());
+    metrics.count(&Event::Handshake(HandshakeEvent { container, ..refused() }));
+    let unknown = ["namespace=\"unknown\"", "workload=\"unknown\""];
+    assert_eq!(value(&render(&metrics), "ws_handshakes_total", &unknown), Some(1.0));
+    metrics.forget(&Workload { namespace: "shop".into(), name: "0".into() });
+    count(MAX_WORKLOADS + 1);
+    let label = format!("workload=\"{}\"", MAX_WORKLOADS + 1);
+    assert_eq!(value(&render(&metrics), "ws_handshakes_total", &[&label]), Some(1.0));
+}
+
+#[test]
+fn paths_are_counted_only_when_asked_for_with_ids_masked() {
+    let count = |metrics: &Metrics, path: &str, handshake: HandshakeEvent| {
+        metrics.count(&Event::Handshake(HandshakeEvent { path: path.to_owned(), ..handshake }));
+    };
+    let none = metrics(200);
+    count(&none, "/chat", refused());
+    assert_eq!(series(&render(&none), "ws_handshakes_by_path_total"), 0);
+    let options = ServeOptions { max_paths: Some(4), ..ServeOptions::default() };
+    let metrics = Metrics::new(&settings(options)).unwrap();
+    for number in 0..100 {
+        count(&metrics, &format!("/rooms/{number}/ws"), refused());
+        count(&metrics, &format!("/made-up-{number}"), refused());
+    }
+    // Half of the places are for paths on which somebody was accepted.
+    count(&metrics, "/chat", accepted());
+    count(&metrics, "/chat", refused());
+    let text = render(&metrics);
+    for (labels, want) in [
+        (["path=\"/rooms/{id}/ws\"", "status=\"403\""], 100.0),
+        (["path=\"/made-up-0\"", "status=\"403\""], 1.0),
+        (["path=\"other\"", "status=\"403\""], 99.0),
+        (["path=\"/chat\"", "status=\"101\""], 1.0),
+        (["path=\"/chat\"", "status=\"403\""], 1.0),
+    ] {
+        assert_eq!(value(&text, "ws_handshakes_by_path_total", &labels), Some(want), "{labels:?}");
+    }
+    assert_eq!(series(&text, "ws_handshakes_by_path_total"), 5);
+    let folded = value(&text, "wstap_labels_folded_total", &["what=\"path\""]);
+    assert_eq!(folded, Some(99.0));
 }
 
 #[test]

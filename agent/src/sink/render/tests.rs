@@ -37,9 +37,9 @@ fn a_refused_handshake_reads_as_one_line_with_evidence_and_fix_under_it() {
 fn pods_and_containers_are_named_at_both_ends() {
     let container = |pod: Option<&str>| Container {
         id: "0b8a6c9d1e2f30415263748596a7b8c9dae0f1021324354657687980a1b2c3d4".to_owned(),
-        name: None,
         pod: pod.map(str::to_owned),
         namespace: pod.map(|_| "shop".to_owned()),
+        ..Container::default()
     };
     let event = HandshakeEvent {
         container: Some(container(Some("chat-0"))),
@@ -56,6 +56,9 @@ fn pods_and_containers_are_named_at_both_ends() {
     };
     let shown = text(PLAIN, &Event::Handshake(event));
     assert!(shown.contains("\n    from      nginx[7] in pod shop/ingress\n"), "{shown}");
+    let unit = Some("chat.service".to_owned());
+    let shown = text(PLAIN, &Event::Handshake(HandshakeEvent { unit, ..refused() }));
+    assert!(shown.contains(" node[42] (ws) in chat.service "), "{shown}");
 }
 
 #[test]

@@ -18,6 +18,14 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 metrics-addr = {{ printf "%s:9843" .Values.listenAddress | toJson }}
 cgroup = "/host/cgroup"
 socket = "/run/wstap/agent/tail.sock"
+max-paths = {{ .Values.maxPaths }}
+workload-labels = {{ .Values.workloadLabels }}
+{{- if .Values.podNames.enabled }}
+cri-socket = {{ printf "/host/runtime/%s" (base .Values.podNames.criSocket) | toJson }}
+{{- with .Values.podNames.labels }}
+pod-labels = {{ toJson . }}
+{{- end }}
+{{- end }}
 {{- with .Values.allowOrigins }}
 allow-origin = {{ toJson . }}
 {{- end }}
