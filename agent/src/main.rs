@@ -10,7 +10,7 @@ use wstap::{
 
 fn main() -> ExitCode {
     Cli::parse().run(Pipeline {
-        run: pipeline::run,
+        attach: pipeline::attach,
         capture: pipeline::capture,
         self_test: pipeline::self_test,
     })

@@ -19,7 +19,7 @@ use anyhow::Context as _;
 use wstap_common::{counters::Counter, record::Record};
 
 use crate::{
-    cli::Stop,
+    cli::{Capture, Stop},
     clock,
     config::Settings,
     enrich::{self, Owners},
@@ -46,15 +46,31 @@ const HOUSEKEEPING: Duration = Duration::from_secs(1);
 /// get a tenth of it (sched(7)).
 const NICE: i32 = 10;
 
+/// Attaches and gives up what that took.
+pub fn attach(settings: &Settings) -> anyhow::Result<Capture> {
+    let (path, cgroup) = Path::open(settings)?;
+    match path.kernel.shed_privileges() {
+        Ok(kept) => tracing::debug!(?kept, "attached; the other capabilities are given up"),
+        Err(error) => tracing::warn!("attached, but the capabilities cannot be given up: {error}"),
+    }
+    let settings = settings.clone();
+    Ok(Box::new(move |sinks, stop| run(path, &cgroup, &settings, sinks, stop)))
+}
+
 /// Captures until `stop` turns true and publishes to the sinks.
-pub fn run(settings: &Settings, sinks: Arc<Sinks>, stop: Stop) -> anyhow::Result<()> {
+fn run(
+    mut path: Path,
+    cgroup: &FsPath,
+    settings: &Settings,
+    sinks: Arc<Sinks>,
+    stop: Stop,
+) -> anyhow::Result<()> {
     give_way();
-    let (mut path, cgroup) = Path::open(settings)?;
-    let mut owners = Owners::new(&cgroup, naming(settings))?;
+    let mut owners = Owners::new(cgroup, naming(settings))?;
     let (kernel, numbers, naming) =
         (Arc::clone(&path.kernel), Arc::clone(&path.numbers), owners.counters());
     sinks.set_stats_source(move || stats(&kernel, &numbers, &naming));
-    path.begin_self_test(&cgroup)?;
+    path.begin_self_test(cgroup)?;
     if path.own.is_none() {
         tracing::warn!(
             "no self-test: the agent itself is not in {}, so its own handshake would not be seen",

@@ -14,9 +14,6 @@ use wstap_tests::{http, scratch, wait_for};
 
 use crate::stage::{Stage, alone};
 
-/// The user and the group that own nothing.
-const NOBODY: u32 = 65_534;
-
 /// The ids of the kernel's objects of a kind (`prog`, `link`, `map`) that this process holds.
 pub(crate) fn held(kind: &str, process: u32) -> Result<BTreeSet<u64>> {
     let mut ids = BTreeSet::new();
@@ -132,25 +129,6 @@ fn what_is_in_the_way_is_told_in_one_line() -> Result<()> {
     let output = Command::new(binary()?).args(["run", "--no-such-flag"]).output()?;
     ensure!(output.status.code() == Some(2), "{output:?}");
     Ok(())
-}
-
-#[test]
-fn three_capabilities_are_enough() -> Result<()> {
-    let _alone = alone();
-    let folder = std::env::temp_dir().join("wstap-live-capabilities");
-    if folder.exists() {
-        std::fs::remove_dir_all(&folder)?;
-    }
-    std::fs::create_dir_all(&folder)?;
-    std::os::unix::fs::chown(&folder, Some(NOBODY), Some(NOBODY))?;
-    let capabilities = "+bpf,+perfmon,+net_admin";
-    let mut command = Command::new("setpriv");
-    command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs"]);
-    command.arg(format!("--inh-caps=-all,{capabilities}"));
-    command.arg(format!("--ambient-caps=-all,{capabilities}"));
-    command.arg(format!("--bounding-set=-all,{capabilities}"));
-    command.arg("--").arg(public_copy()?);
-    Agent::start_program(command, &folder, &[])?.stop()
 }
 
 /// The binary where another user may run it: the workspace may be in a closed home.

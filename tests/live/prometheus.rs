@@ -106,7 +106,10 @@ fn dashboard_queries() -> Result<Vec<String>> {
 
 #[test]
 fn rates_alerts_and_the_dashboard_are_read_back() -> Result<()> {
-    let stage = Stage::new("prometheus", &["--allow-origin", r"https://own\.example"])?;
+    let stage = Stage::new(
+        "prometheus",
+        &["--allow-origin", r"https://own\.example", "--max-paths", "20"],
+    )?;
     let monitoring = Monitoring::start(&stage.folder, stage.agent.address())?;
     wait_for("the first scrape", || Ok(monitoring.value(r#"up{job="wstap"} == 1"#)))?;
 

@@ -5,11 +5,13 @@
 
 pub mod agent;
 pub mod frames;
+pub mod hostile;
 pub mod http;
 pub mod metrics;
 pub mod nginx;
 pub mod node;
 pub mod process;
+pub mod results;
 pub mod tail;
 
 use std::net::{Ipv4Addr, TcpListener};

@@ -36,6 +36,11 @@ impl Metrics {
         Self(text.lines().filter(|line| !line.starts_with('#')).filter_map(sample).collect())
     }
 
+    /// Every sample.
+    pub fn all(&self) -> impl Iterator<Item = &Sample> {
+        self.0.iter()
+    }
+
     /// Every sample of a metric.
     pub fn of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Sample> {
         self.0.iter().filter(move |sample| sample.name == name)

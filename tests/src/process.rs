@@ -130,6 +130,11 @@ impl Lines {
         self.0.recv_timeout(PATIENCE).context("no (more) line of output")
     }
 
+    /// The lines until none has come for this long.
+    pub fn until_quiet(&self, quiet: Duration) -> Vec<String> {
+        std::iter::from_fn(|| self.next_within(quiet)).collect()
+    }
+
     /// The next line, if it comes in the given time.
     pub fn next_within(&self, time: Duration) -> Option<String> {
         self.0.recv_timeout(time).ok()

@@ -122,14 +122,18 @@ struct OutputArgs {
 /// What the commands need of the pipeline.
 #[derive(Clone, Copy)]
 pub struct Pipeline {
-    /// Captures until `stop` turns true (or its sender is gone) and publishes to the sinks; sets the
-    /// stats source, and readiness once it sees traffic. Runs on a thread of its own.
-    pub run: fn(&Settings, Arc<Sinks>, Stop) -> anyhow::Result<()>,
+    /// Attaches to the kernel, then gives up the privileges that this took: for the whole process, as long as there is
+    /// no other thread yet.
+    pub attach: fn(&Settings) -> anyhow::Result<Capture>,
     /// Captures and gives each event to the function, until it answers `false`.
     pub capture: fn(&Settings, &mut dyn FnMut(Event) -> bool) -> anyhow::Result<()>,
     /// Attaches, makes a handshake of its own, says whether it was seen, and detaches.
     pub self_test: fn(&Settings) -> anyhow::Result<Report>,
 }
+
+/// An attached capture: captures until `stop` turns true (or its sender is gone) and publishes to the sinks; sets the
+/// stats source, and readiness once it sees traffic. Runs on a thread of its own.
+pub type Capture = Box<dyn FnOnce(Arc<Sinks>, Stop) -> anyhow::Result<()> + Send>;
 
 /// Turns true when the agent shall end.
 pub type Stop = tokio::sync::watch::Receiver<bool>;

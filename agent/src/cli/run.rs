@@ -1,7 +1,8 @@
 //! `wstap run`: the agent.
 //!
-//! In: settings. Out: exit code. Binds first, so that a port in use is told before anything is
-//! attached; then captures on a thread of its own until SIGTERM, SIGINT or an error.
+//! In: settings. Out: exit code. Binds first, so that a port in use is told before anything is attached; attaches and
+//! gives up its privileges while there is one thread only, because they are each thread's own; then captures on a
+//! thread of its own until SIGTERM, SIGINT or an error.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -12,7 +13,7 @@ use tokio::{
     sync::{oneshot, watch},
 };
 
-use super::{Pipeline, RunArgs, print};
+use super::{Capture, Pipeline, RunArgs, print};
 use crate::{
     config::Settings,
     sink::{Servers, Sinks},
@@ -34,13 +35,14 @@ pub(super) fn run(args: RunArgs, pipeline: Pipeline) -> anyhow::Result<()> {
     ready_file.remove();
     let sinks = Arc::new(Sinks::new(&settings)?);
     let servers = Servers::bind(&settings)?;
+    let capture = (pipeline.attach)(&settings)?;
     let runtime = runtime::Builder::new_multi_thread()
         .worker_threads(SERVER_THREADS)
         .thread_name("serve")
         .enable_all()
         .build()
         .context("cannot start the server threads")?;
-    let result = runtime.block_on(serve(settings, sinks, &servers, pipeline));
+    let result = runtime.block_on(serve(settings, sinks, &servers, capture));
     runtime.shutdown_timeout(Duration::from_secs(1));
     ready_file.remove();
     result
@@ -70,7 +72,7 @@ async fn serve(
     settings: Settings,
     sinks: Arc<Sinks>,
     servers: &Servers,
-    pipeline: Pipeline,
+    capture: Capture,
 ) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -84,24 +86,24 @@ async fn serve(
         ReadyFile(settings.ready_file.clone()),
     ));
     let (stop, stopped) = watch::channel(false);
-    let (ended, mut capture) = oneshot::channel();
+    let (ended, mut captured) = oneshot::channel();
     let for_capture = Arc::clone(&sinks);
     std::thread::Builder::new().name("capture".to_owned()).spawn(move || {
         // The receiver is gone only when the agent is ending anyway.
-        let _ = ended.send((pipeline.run)(&settings, for_capture, stopped));
+        let _ = ended.send(capture(for_capture, stopped));
     })?;
-    let captured = |ended: Result<anyhow::Result<()>, _>| {
+    let result = |ended: Result<anyhow::Result<()>, _>| {
         ended.unwrap_or_else(|_| Err(anyhow::anyhow!("the capture broke down: please report this")))
     };
     tokio::select! {
         served = servers.serve(sinks) => served.context("cannot serve metrics any longer")?,
-        ended = &mut capture => return captured(ended),
+        ended = &mut captured => return result(ended),
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
     stop.send_replace(true);
-    match tokio::time::timeout(DETACH_TIMEOUT, capture).await {
-        Ok(ended) => captured(ended),
+    match tokio::time::timeout(DETACH_TIMEOUT, captured).await {
+        Ok(ended) => result(ended),
         Err(_) => Ok(()),
     }
 }

@@ -13,7 +13,7 @@ const RING: &str = "AYA_LOGS";
 const SMALLEST: u32 = 4096;
 
 /// Writes what the programs said since the last call into the log.
-pub type Log = Box<dyn FnMut()>;
+pub type Log = Box<dyn FnMut() + Send>;
 
 fn is_wanted() -> bool {
     tracing::enabled!(target: TARGET, Level::DEBUG)

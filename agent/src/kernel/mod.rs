@@ -5,6 +5,7 @@
 
 mod cgroup;
 mod log;
+mod privileges;
 mod programs;
 mod stats;
 
@@ -146,6 +147,11 @@ impl Kernel {
     /// One of the kernel half's counters, summed over the CPUs.
     pub fn count(&self, counter: Counter) -> u64 {
         stats::sum(&self.counters, counter)
+    }
+
+    /// Whether this thread may read what the kernel half counts, and what its programs cost.
+    fn is_readable(&self) -> bool {
+        self.counters.get(&0, 0).is_ok() && self.stats().programs.len() == PROGRAMS.len()
     }
 
     /// What the kernel half counted so far.

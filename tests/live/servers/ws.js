@@ -74,7 +74,7 @@ function count(kind) {
 // Requests with heads up to 64 KiB are answered like any other.
 server.maxHeadersCount = 0;
 server.keepAliveTimeout = 60_000;
-// `::` is every address of the host, IPv4's included.
-server.listen(0, process.argv[2] || '127.0.0.1', () => {
+// Arguments: address, port. `::` is every address of the host, IPv4's included.
+server.listen(Number(process.argv[3] || 0), process.argv[2] || '127.0.0.1', () => {
   console.log(`listening ${server.address().port}`);
 });

@@ -8,6 +8,7 @@ mod groups;
 mod idle;
 mod load;
 mod replay;
+mod scrape;
 mod soak;
 mod tunnels;
 
@@ -42,6 +43,8 @@ pub(crate) struct Options {
 enum Other {
     /// How fast `wstap replay` reads a large capture, beside `tshark -Y http` (needs no root)
     Replay(replay::Options),
+    /// What a scrape and memory come to when a client makes up origins, hosts and paths (needs root)
+    Scrape(scrape::Options),
     /// What the frame walk costs open connections: echoes/s, and nanoseconds a packet (needs root)
     Tunnels(tunnels::Options),
     /// What many idle connections cost: kernel memory and the agent's (needs root)
@@ -56,6 +59,7 @@ const STATS: &str = "/proc/sys/kernel/bpf_stats_enabled";
 pub(crate) fn run(options: &Options) -> Result<()> {
     match &options.other {
         Some(Other::Replay(options)) => return replay::run(options),
+        Some(Other::Scrape(options)) => return scrape::run(options),
         Some(Other::Tunnels(options)) => return tunnels::run(options),
         Some(Other::Idle(options)) => return idle::run(options),
         Some(Other::Soak(options)) => return soak::run(options),

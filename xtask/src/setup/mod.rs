@@ -68,6 +68,7 @@ impl Group {
                 ("tmux", "tmux"),
             ],
             Self::Image => &[
+                ("busybox", "busybox-static"),
                 ("podman", "podman"),
                 ("runc", "runc"),
                 ("setcap", "libcap2-bin"),

@@ -113,6 +113,7 @@ pub(super) struct Metrics {
     close_codes: Mutex<Distinct<u16>>,
     paths: Mutex<Distinct<String>>,
     by_workload: Option<Mutex<ByWorkload>>,
+    path_series: Mutex<Distinct<(String, String)>>,
     handshake_series: Mutex<Distinct<HandshakeSeries>>,
     closure_series: Mutex<Distinct<ClosureSeries>>,
     handshakes: IntCounterVec,
@@ -145,6 +146,7 @@ impl Metrics {
                 Mutex::new(ByWorkload { distinct, runtime_asked: settings.cri_socket.is_some() })
             }),
             by_path: (settings.max_paths > 0).then(by_path).transpose()?,
+            path_series: Mutex::new(Distinct::new(MAX_SERIES)),
             handshake_series: Mutex::new(Distinct::new(MAX_SERIES)),
             closure_series: Mutex::new(Distinct::new(MAX_SERIES)),
             handshakes: IntCounterVec::new(
@@ -234,7 +236,10 @@ impl Metrics {
         if let Some(by_path) = &self.by_path {
             let accepted = event.outcome == Outcome::Accepted;
             let path = labels::path(&event.path, accepted, &mut locked(&self.paths));
-            by_path.with_label_values(&[&*path, &series.status]).inc();
+            let of_path = (path, series.status.clone());
+            let admitted = locked(&self.path_series).admit(&of_path);
+            let values = if admitted { [&*of_path.0, &of_path.1] } else { [OTHER, OTHER] };
+            by_path.with_label_values(&values).inc();
         }
         let series = if locked(&self.handshake_series).admit(&series) {
             series
@@ -340,6 +345,7 @@ impl Metrics {
             ("origin", locked(&self.origins).folded()),
             ("close-code", locked(&self.close_codes).folded()),
             ("path", locked(&self.paths).folded()),
+            ("ws_handshakes_by_path_total", locked(&self.path_series).folded()),
             ("workload", self.by_workload.as_ref().map_or(0, |by| locked(by).distinct.folded())),
             ("ws_handshakes_total", locked(&self.handshake_series).folded()),
             ("ws_closures_total", locked(&self.closure_series).folded()),

@@ -1,0 +1,42 @@
+//! What the agent may still do once it is attached: next to nothing.
+//!
+//! In: the attached kernel half. Out: a process without the capabilities that loading and attaching took. What is left
+//! is named in docs/security.md.
+
+use std::io;
+
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set,
+    remove_capability_from_bounding_set, set_capabilities, set_no_new_privs,
+};
+
+use super::Kernel;
+
+/// Kept where it was given: what reading other users' /proc takes, to name their processes.
+const FOR_NAMES: CapabilitySet = CapabilitySet::SYS_PTRACE.union(CapabilitySet::DAC_READ_SEARCH);
+
+impl Kernel {
+    /// Gives up, for this thread and every one that it starts from now on, all capabilities that an attached agent
+    /// does without; answers those that it keeps. To be called while there is no other thread.
+    pub fn shed_privileges(&self) -> io::Result<CapabilitySet> {
+        set_no_new_privs(true)?;
+        let had = capabilities(None)?;
+        clear_ambient_capability_set()?;
+        for capability in CapabilitySet::all().iter() {
+            // Without CAP_SETPCAP it stays there, where only a new program could come by it: see no_new_privs.
+            let _ = remove_capability_from_bounding_set(capability);
+        }
+        let kept = had.permitted & FOR_NAMES;
+        let may_return = had.permitted & CapabilitySet::BPF;
+        let inheritable = CapabilitySet::empty();
+        set_capabilities(
+            None,
+            CapabilitySets { effective: kept, permitted: kept | may_return, inheritable },
+        )?;
+        // Before Linux 5.19 a process without CAP_BPF may not even read its own maps where
+        // kernel.unprivileged_bpf_disabled is set, as it is by default.
+        let kept = if self.is_readable() { kept } else { kept | may_return };
+        set_capabilities(None, CapabilitySets { effective: kept, permitted: kept, inheritable })?;
+        Ok(kept)
+    }
+}
