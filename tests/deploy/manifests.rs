@@ -48,6 +48,19 @@ fn every_way_of_running_it_grants_the_same_three_capabilities() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn systemd_accepts_the_unit() -> Result<()> {
+    // Where the program is not installed systemd would complain of that.
+    let unit = read(&shipped("systemd/wstap.service"))?;
+    let unit = unit.replace("ExecStart=/usr/local/bin/wstap ", "ExecStart=/bin/true ");
+    assert!(unit.contains("/bin/true"));
+    let file = scratch("deploy-unit")?.join("wstap.service");
+    std::fs::write(&file, unit)?;
+    let said = succeed(Command::new("systemd-analyze").arg("verify").arg(&file))?;
+    assert!(!said.contains("wstap.service"), "{said}");
+    Ok(())
+}
+
 /// A program of the Python packages that `cargo xtask setup` installs.
 fn tool(name: &str) -> Command {
     Command::new(workspace().join("target/python/bin").join(name))

@@ -10,7 +10,6 @@ mod closures;
 mod containerd;
 mod doctor;
 mod frames;
-mod hostile;
 mod lifecycle;
 mod lookalikes;
 mod loss;

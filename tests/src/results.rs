@@ -35,7 +35,7 @@ pub fn visit(server: SocketAddr, origin: &str) -> Result<usize> {
 
 /// The events of a tail, without what is the agent's own, in an order of their own.
 pub fn events(tail: &Tail) -> Result<Vec<String>> {
-    Ok(without_own(tail.until_quiet(QUIET)?))
+    Ok(without_own(tail.until_quiet(QUIET, |_| true)?))
 }
 
 /// The same of lines of JSON; those of the origin `other` are left out.

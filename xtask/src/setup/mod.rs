@@ -65,6 +65,7 @@ impl Group {
                 ("promtool", "prometheus"),
                 ("prometheus-alertmanager", "prometheus-alertmanager"),
                 ("setpriv", "util-linux"),
+                ("systemd-analyze", "systemd"),
                 ("tmux", "tmux"),
             ],
             Self::Image => &[
