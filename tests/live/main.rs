@@ -28,5 +28,6 @@ mod stage;
 mod tail;
 mod top;
 mod truth;
+mod vanished;
 mod wire;
 mod workloads;

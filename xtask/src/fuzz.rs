@@ -19,7 +19,14 @@ pub(crate) struct Options {
     target: Option<Target>,
     /// Seconds for each target
     #[arg(long, default_value_t = 60)]
-    pub(crate) seconds: u32,
+    seconds: u32,
+}
+
+impl Options {
+    /// Every target, as `cargo xtask test` does it.
+    pub(crate) const fn short() -> Self {
+        Self { target: None, seconds: 20 }
+    }
 }
 
 /// The targets, one file each in `fuzz/targets`.

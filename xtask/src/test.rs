@@ -6,6 +6,7 @@ use anyhow::Result;
 use clap::Args;
 
 use crate::command::{cargo, need_root, run, say, workspace};
+use crate::fuzz;
 use crate::setup::{self, Group};
 
 /// What to leave out, and which tests to run.
@@ -44,6 +45,7 @@ pub(crate) fn run_parts(options: &Options) -> Result<()> {
             run(cargo(rest).args(["--", "-D", "warnings"]))
         })?;
         part("unit, property, replay and deployment tests", || run(&mut cargo(["test"])))?;
+        part("fuzzing", || fuzz::run(&fuzz::Options::short()))?;
     }
     if !options.no_live {
         part("live tests", || {
