@@ -10,6 +10,7 @@ mod closures;
 mod containerd;
 mod doctor;
 mod frames;
+mod hostile;
 mod lifecycle;
 mod lookalikes;
 mod loss;
