@@ -18,6 +18,8 @@ pub enum Counter {
     Opened = 5,
     /// Connections whose 101 was not seen and whose frames are or were followed.
     Found = 6,
+    /// Calls whose bytes the probe family could not read, or not all of them, while they mattered.
+    Unread = 7,
 }
 
 impl Counter {
@@ -30,6 +32,7 @@ impl Counter {
         Self::Adopted,
         Self::Opened,
         Self::Found,
+        Self::Unread,
     ];
 }
 

@@ -5,10 +5,12 @@
 //! - [`payload`]: how the machine reads a segment.
 //! - [`counters`]: what the kernel half counts.
 //! - [`frame`]: the walk over WebSocket frame headers after a 101 (pure).
+//! - [`layout`]: what the probe family must know of the running kernel.
 #![cfg_attr(not(test), no_std)]
 
 pub mod counters;
 pub mod frame;
+pub mod layout;
 pub mod payload;
 pub mod record;
 pub mod stream;

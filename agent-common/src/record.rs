@@ -28,6 +28,8 @@ pub enum Kind {
     /// A connection whose 101 was not seen carries frames ([`crate::stream::older`]); they are followed
     /// from this segment on. The content is a [`Summary`].
     Found = 6,
+    /// Who holds the connection on this host, told by the probe family before its first other record. The content is an [`Owner`].
+    Owner = 7,
 }
 
 impl Kind {
@@ -40,6 +42,7 @@ impl Kind {
             4 => Some(Self::Ending),
             5 => Some(Self::Closed),
             6 => Some(Self::Found),
+            7 => Some(Self::Owner),
             _ => None,
         }
     }
@@ -53,6 +56,8 @@ pub mod flags {
     pub const TRUNCATED: u8 = 2;
     /// With [`super::Kind::Ending`]: an RST, not a FIN.
     pub const RST: u8 = 4;
+    /// The connection is a unix socket's: its record has no addresses and ports.
+    pub const UNIX: u8 = 8;
     /// The connection's frames are followed.
     pub const TUNNEL: u8 = 16;
     /// With [`super::Kind::Closed`]: bytes of an answer to the pending request were seen.
@@ -161,6 +166,25 @@ pub struct Summary {
     pub response: HalfSummary,
 }
 
+/// How many bytes of a unix socket's name there is room for; the kernel's longest has 108.
+pub const NAME: usize = 128;
+
+/// The content of [`Kind::Owner`].
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Owner {
+    /// The process that made the call, by its id in the initial pid namespace.
+    pub process: u32,
+    /// How many bytes of `name` are meant; 0 for a socket without one.
+    pub name_len: u16,
+    /// Zero.
+    pub reserved: u16,
+    /// The process's name (`comm`), ended by a zero.
+    pub comm: [u8; 16],
+    /// The unix socket's name at the server's end: a path, or, after a zero, an abstract name (unix(7)).
+    pub name: [u8; NAME],
+}
+
 impl Record {
     /// Splits a ring record into its fixed part and its content; `None` when it is too short.
     pub fn split(bytes: &[u8]) -> Option<(Self, &[u8])> {
@@ -181,6 +205,7 @@ mod tests {
         assert_eq!(size_of::<Record>(), 72);
         assert_eq!(size_of::<HalfSummary>(), 32);
         assert_eq!(size_of::<Summary>(), 72);
+        assert_eq!(size_of::<Owner>(), 152);
     }
 
     #[test]

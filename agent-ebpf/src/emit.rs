@@ -26,16 +26,16 @@ use crate::{
 
 /// Content sizes that are reserved; the verifier wants them constant. A segment goes into the
 /// smallest that it fits, a longer one is cut into pieces of the largest.
-const TINY: usize = 128;
+pub const TINY: usize = 128;
 /// See [`TINY`].
-const SMALL: usize = 256;
+pub const SMALL: usize = 256;
 /// See [`TINY`].
-const MIDDLE: usize = 1024;
+pub const MIDDLE: usize = 1024;
 /// See [`TINY`].
-const LARGE: usize = 4096;
+pub const LARGE: usize = 4096;
 
 /// A segment has at most 64 KiB (GSO and GRO limits), which are 16 pieces.
-const PIECES: u32 = 17;
+pub const PIECES: u32 = 17;
 
 /// Submits without waking the reader: the answer or the end that follows will, or its tick.
 const NO_WAKEUP: u64 = 1;
@@ -53,7 +53,7 @@ const CROSSING: u64 = 16 * 1024;
 /// How to submit: a burst must not fill the ring before the reader's tick, so the reader is woken
 /// when the bytes that wait pass a quarter of it. (Without force, the kernel wakes only a reader that had read everything.)
 #[inline(always)]
-fn submission(wake: bool) -> u64 {
+pub fn submission(wake: bool) -> u64 {
     let ring = (&raw const RECORDS).cast_mut().cast();
     // SAFETY: the helper takes the ring's map.
     let (waiting, size) =

@@ -1,7 +1,7 @@
 //! Every map, with who writes it.
 
 use aya_ebpf::{
-    btf_maps::{LruHashMap, PerCpuArray, RingBuf, SkStorage},
+    btf_maps::{HashMap, LruHashMap, PerCpuArray, RingBuf, SkStorage},
     macros::btf_map,
 };
 use wstap_common::{
@@ -9,7 +9,10 @@ use wstap_common::{
     stream::older::Evidence,
 };
 
-use crate::streams::{Stream, Tunnel};
+use crate::{
+    hooks::probe::{Call, Connection},
+    streams::{Stream, Tunnel},
+};
 
 /// The ring to user space, 8 MiB unless the loader says otherwise. Written by all hooks.
 #[btf_map]
@@ -35,6 +38,22 @@ pub static LISTENED: LruHashMap<u64, Stream, 4096> = LruHashMap::new();
 /// than there is room for, the one that was quiet longest is forgotten, and is found later or not at all.
 #[btf_map]
 pub static OLDER: LruHashMap<u64, [Evidence; 2], 16384> = LruHashMap::new();
+
+/// Of the probe family: the state of every connection that spoke HTTP, by its socket's address, until the socket ends.
+/// The loader makes it small where there are no probes. When it is full, new connections are not followed, and counted.
+// VERIFIER: not the sockets' storage: 5.10 gives it to no program of the family ("unknown func
+// bpf_sk_storage_get").
+#[btf_map]
+pub static CONNECTIONS: HashMap<u64, Connection, 8192> = HashMap::new();
+
+/// Of the probe family: as [`TUNNELS`], by the socket's address.
+#[btf_map]
+pub static WALKS: HashMap<u64, Tunnel, 8192> = HashMap::new();
+
+/// Of the probe family: the receiving calls that are under way, by their thread. When it is full, what a
+/// call brings is not read, and counted.
+#[btf_map]
+pub static CALLS: HashMap<u64, Call, 8192> = HashMap::new();
 
 /// The counters of [`Counter`]. Written by all hooks.
 #[btf_map]

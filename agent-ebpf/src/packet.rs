@@ -269,7 +269,7 @@ unsafe fn map_prefix(address: *mut [u8; 16]) {
 /// # Safety
 /// `words` must be valid for writes of `N` words.
 #[inline(always)]
-unsafe fn clear<const N: usize>(words: *mut u64) {
+pub unsafe fn clear<const N: usize>(words: *mut u64) {
     let mut at = 0;
     while at < N {
         // SAFETY: the caller vouches for the place.

@@ -81,6 +81,6 @@ pub extern "C" fn ws_whole_frame(skb: *mut __sk_buff, start: u32, offset: u32) -
 }
 
 #[inline(always)]
-fn which_of(which: u32) -> Which {
+pub fn which_of(which: u32) -> Which {
     if which == Which::First as u32 { Which::First } else { Which::Last }
 }

@@ -115,9 +115,19 @@ impl Tunnel {
     pub unsafe fn write_summary(sk: *mut bpf_sock, record: *mut Record, summary: *mut Summary) {
         // SAFETY: the caller vouches for the places; a tunnel that is not null lives as long as the
         // program runs.
+        unsafe { Self::write(Self::of(sk, false).as_ref(), record, summary) }
+    }
+
+    /// As [`Self::write_summary`], of these walks.
+    ///
+    /// # Safety
+    /// As there.
+    #[inline(always)]
+    pub unsafe fn write(tunnel: Option<&Self>, record: *mut Record, summary: *mut Summary) {
+        // SAFETY: the caller vouches for the places.
         unsafe {
             (*record).len = size_of::<Summary>() as u16;
-            match Self::of(sk, false).as_ref() {
+            match tunnel {
                 Some(tunnel) => {
                     if tunnel.opened_ns != 0 {
                         (*record).flags |= flags::TUNNEL;

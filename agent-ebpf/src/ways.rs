@@ -12,3 +12,7 @@ pub const BEGIN: u32 = 8;
 pub const JOIN: u32 = 16;
 /// It is an RST.
 pub const RST: u32 = 32;
+/// Of a probe: the socket is TCP's, not a unix one.
+pub const TCP: u32 = 64;
+/// Of a probe: the bytes lie in kernel memory.
+pub const KERNEL: u32 = 128;

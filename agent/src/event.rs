@@ -78,9 +78,9 @@ pub struct HandshakeEvent {
     pub policy: Policy,
     /// From the request's first byte to the answer's first byte, or to the end without one.
     pub duration_us: u64,
-    /// This host's end, `ip:port`.
+    /// This host's end, `ip:port` or `unix:PATH`.
     pub local: String,
-    /// The other end, `ip:port`.
+    /// The other end, as [`Self::local`]; a unix socket's client has no name: `unix:`.
     pub peer: String,
     /// What a proxy on this host changed between its two legs, when both were seen.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -188,9 +188,9 @@ pub struct ClosureEvent {
     pub ping_seen: bool,
     /// Whether the frame walk kept its place in both directions to the end.
     pub synchronised: bool,
-    /// This host's end, `ip:port`.
+    /// This host's end, `ip:port` or `unix:PATH`.
     pub local: String,
-    /// The other end, `ip:port`.
+    /// The other end, as [`Self::local`]; a unix socket's client has no name: `unix:`.
     pub peer: String,
     /// The process that owns the local socket.
     pub process: Option<Process>,

@@ -125,6 +125,7 @@ mod tests {
                 local: "127.0.0.1:8080".parse().unwrap(),
                 peer: "127.0.0.1:40000".parse().unwrap(),
                 cgroup: 0,
+                holder: None,
             },
             time: Duration::from_micros(1_777_863_721_123_456),
             request: Arc::new(RequestHead {

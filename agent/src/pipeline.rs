@@ -26,10 +26,10 @@ use crate::{
     event::{Event, Outcome, RoleName},
     handshake::{Limits, Observation, Pairing},
     judge::{Judge, Judged},
-    kernel::{self, Kernel},
+    kernel::{self, Family, Kernel},
     ring::Reader,
     selftest::{News, Report, SelfTest},
-    sink::{ActiveConnection, AgentStats, ProgramStats, Sinks, TableStats},
+    sink::{ActiveConnection, AgentStats, HookStats, ProgramStats, Sinks, TableStats},
 };
 
 /// How many open connections the gauge follows. Beyond the bound they are not counted.
@@ -54,19 +54,19 @@ pub fn attach(settings: &Settings) -> anyhow::Result<Capture> {
         Err(error) => tracing::warn!("attached, but the capabilities cannot be given up: {error}"),
     }
     let settings = settings.clone();
-    Ok(Box::new(move |sinks, stop| run(path, &cgroup, &settings, sinks, stop)))
+    Ok(Box::new(move |sinks, stop| run(path, cgroup.as_deref(), &settings, sinks, stop)))
 }
 
 /// Captures until `stop` turns true and publishes to the sinks.
 fn run(
     mut path: Path,
-    cgroup: &FsPath,
+    cgroup: Option<&FsPath>,
     settings: &Settings,
     sinks: Arc<Sinks>,
     stop: Stop,
 ) -> anyhow::Result<()> {
     give_way();
-    let mut owners = Owners::new(cgroup, naming(settings))?;
+    let mut owners = Owners::new(cgroup.unwrap_or_else(|| FsPath::new("")), naming(settings))?;
     let (kernel, numbers, naming) =
         (Arc::clone(&path.kernel), Arc::clone(&path.numbers), owners.counters());
     sinks.set_stats_source(move || stats(&kernel, &numbers, &naming));
@@ -74,7 +74,7 @@ fn run(
     if path.own.is_none() {
         tracing::warn!(
             "no self-test: the agent itself is not in {}, so its own handshake would not be seen",
-            cgroup.display()
+            cgroup.unwrap_or_else(|| FsPath::new("")).display()
         );
         sinks.set_ready();
     }
@@ -138,8 +138,10 @@ fn naming(settings: &Settings) -> enrich::Settings {
 /// Captures and gives each event to `take`, until it answers false.
 pub fn capture(settings: &Settings, take: &mut dyn FnMut(Event) -> bool) -> anyhow::Result<()> {
     let (mut path, cgroup) = Path::open(settings)?;
-    let mut owners =
-        Owners::new(cgroup, enrich::Settings { workload_grace: None, ..naming(settings) })?;
+    let mut owners = Owners::new(
+        cgroup.unwrap_or_default(),
+        enrich::Settings { workload_grace: None, ..naming(settings) },
+    )?;
     let mut wanted = true;
     while wanted {
         path.turn(&mut |mut judged| {
@@ -151,16 +153,28 @@ pub fn capture(settings: &Settings, take: &mut dyn FnMut(Event) -> bool) -> anyh
 }
 
 /// Attaches, makes a handshake of its own, says whether it was seen, and detaches.
-pub fn self_test(settings: &Settings) -> anyhow::Result<Report> {
+pub fn self_test(settings: &Settings) -> anyhow::Result<(Vec<Family>, Report)> {
     let (mut path, cgroup) = Path::open(settings)?;
-    path.begin_self_test(&cgroup)?;
+    let families = path.kernel.families().to_vec();
+    path.begin_self_test(cgroup.as_deref())?;
     while path.own.is_some() {
         path.turn(&mut |_| {})?;
         if let Some(news) = path.self_test_news() {
-            return Ok(Report::Tried(news));
+            return Ok((families, Report::Tried(news)));
         }
     }
-    Ok(Report::Outside)
+    Ok((families, Report::Outside))
+}
+
+/// What is watched by which hooks, and why.
+fn tell_choice(families: &[Family]) {
+    for Family { name, sockets, means, reason } in families {
+        if sockets.is_empty() {
+            tracing::info!("hooks: no {name} hooks: {reason}");
+        } else {
+            tracing::info!("hooks: {sockets} by the {name} hooks ({means}): {reason}");
+        }
+    }
 }
 
 /// The connections that the gauge counts.
@@ -218,13 +232,15 @@ struct Path {
 
 impl Path {
     /// The path, and the cgroup that it captures.
-    fn open(settings: &Settings) -> anyhow::Result<(Self, PathBuf)> {
-        let cgroup = match &settings.cgroup {
-            Some(cgroup) => cgroup.clone(),
-            None => kernel::cgroup2_mount().ok_or(kernel::Error::NoCgroup2)?,
+    fn open(settings: &Settings) -> anyhow::Result<(Self, Option<PathBuf>)> {
+        let cgroup = settings.cgroup.clone().or_else(kernel::cgroup2_mount);
+        let wanted = kernel::Settings {
+            hooks: settings.hooks,
+            cgroup: cgroup.clone(),
+            ring_bytes: settings.ring_bytes,
         };
-        let wanted = kernel::Settings { cgroup: cgroup.clone(), ring_bytes: settings.ring_bytes };
         let (kernel, ring, log) = Kernel::attach(&wanted)?;
+        tell_choice(kernel.families());
         let limits = Limits { handshake_timeout: settings.handshake_timeout };
         let offset = clock::wall().saturating_sub(clock::monotonic());
         let path = Self {
@@ -241,8 +257,8 @@ impl Path {
     }
 
     /// Begins the self-test, unless the agent's own traffic is not seen in this cgroup.
-    fn begin_self_test(&mut self, cgroup: &FsPath) -> anyhow::Result<()> {
-        if kernel::holds_this_process(cgroup) {
+    fn begin_self_test(&mut self, cgroup: Option<&FsPath>) -> anyhow::Result<()> {
+        if cgroup.is_none_or(kernel::holds_this_process) {
             let test = SelfTest::new(Instant::now()).context(
                 "cannot listen on 127.0.0.1 for the self-test: bring loopback up (ip link set lo up)",
             )?;
@@ -390,8 +406,19 @@ fn stats(kernel: &Kernel, numbers: &Numbers, naming: &enrich::Counters) -> Agent
     let value = |number: &AtomicU64| number.load(Ordering::Relaxed);
     let delivered = value(&numbers.delivered);
     let (handshakes, connections) = Pairing::CAPACITY;
+    let hooks = kernel
+        .families()
+        .iter()
+        .map(|family| HookStats {
+            family: family.name,
+            sockets: if family.is_used() { family.sockets } else { "none" },
+            means: if family.is_used() { family.means } else { "none" },
+            used: family.is_used(),
+        })
+        .collect();
     let kernel = kernel.stats();
     AgentStats {
+        hooks,
         seen: kernel.count(Counter::Seen),
         delivered,
         lost: vec![("ring-full", kernel.count(Counter::RingFull))],
@@ -403,6 +430,7 @@ fn stats(kernel: &Kernel, numbers: &Numbers, naming: &enrich::Counters) -> Agent
         heads_truncated: kernel.count(Counter::Truncated) + value(&numbers.truncated_heads),
         bounds: vec![
             ("state-refused", kernel.count(Counter::StateRefused)),
+            ("unread", kernel.count(Counter::Unread)),
             ("decode-error", value(&numbers.undecodable)),
             ("handshakes", value(&numbers.evicted_handshakes)),
             ("connections", value(&numbers.evicted_tunnels)),

@@ -17,7 +17,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use crate::handshake::{Answer, Observation, Role};
+use crate::handshake::{Answer, Observation, Role, Service};
 
 /// How long nothing may be seen before that is said.
 pub const PATIENCE: Duration = Duration::from_secs(5);
@@ -99,12 +99,9 @@ impl SelfTest {
                 (&closure.connection, closure.handshake.as_ref().map(|opened| &*opened.path))
             }
         };
-        let server = match connection.role {
-            Role::Server => connection.local,
-            Role::Client => connection.peer,
-        };
         // Without a path it is ours as long as the port is.
-        if server != self.address || !path.map_or(self.listener.is_some(), |path| path == self.path)
+        if connection.service() != Service::Tcp(self.address)
+            || !path.map_or(self.listener.is_some(), |path| path == self.path)
         {
             return false;
         }

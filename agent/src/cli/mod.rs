@@ -17,8 +17,8 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::{
     config::{CaptureOptions, ConfigFile, ServeOptions, Settings},
+    doctor::Attached,
     event::{Event, RoleName},
-    selftest::Report,
     sink::{Sinks, filter::Filter},
 };
 
@@ -128,7 +128,7 @@ pub struct Pipeline {
     /// Captures and gives each event to the function, until it answers `false`.
     pub capture: fn(&Settings, &mut dyn FnMut(Event) -> bool) -> anyhow::Result<()>,
     /// Attaches, makes a handshake of its own, says whether it was seen, and detaches.
-    pub self_test: fn(&Settings) -> anyhow::Result<Report>,
+    pub self_test: fn(&Settings) -> anyhow::Result<Attached>,
 }
 
 /// An attached capture: captures until `stop` turns true (or its sender is gone) and publishes to the sinks; sets the

@@ -16,7 +16,7 @@ use std::{
 pub use options::{CaptureOptions, ConfigFile, JudgeOptions, ServeOptions};
 pub use policy::OriginPolicy;
 
-use crate::event::RoleName;
+use crate::{event::RoleName, kernel::Hooks};
 
 /// The file that is read when it exists and `--config` names no other.
 pub const DEFAULT_FILE: &str = "/etc/wstap/config.toml";
@@ -135,6 +135,8 @@ pub struct Settings {
     pub policy: OriginPolicy,
     /// The roles that the metrics count.
     pub roles: Vec<RoleName>,
+    /// Which hooks to use.
+    pub hooks: Hooks,
     /// The cgroup v2 directory to attach to; found in /proc/mounts when `None`.
     pub cgroup: Option<PathBuf>,
     /// The container runtime's CRI socket; without it containers and pods have no names.
@@ -153,7 +155,7 @@ impl Settings {
     /// `file` is the one asked for; without it [`DEFAULT_FILE`] is read when it exists.
     pub fn resolve(flags: ServeOptions, file: Option<&Path>) -> Result<Self, ConfigError> {
         let options = flags.or(file::read(file)?);
-        let CaptureOptions { judge, socket, cgroup, cri_socket, pod_labels, ring_bytes } =
+        let CaptureOptions { judge, socket, hooks, cgroup, cri_socket, pod_labels, ring_bytes } =
             options.capture;
         let within = |holds: bool, option, value: &dyn fmt::Debug, bounds| {
             let refused =
@@ -183,6 +185,7 @@ impl Settings {
             workload_grace: options.workload_labels.unwrap_or(false).then_some(grace),
             policy: OriginPolicy::new(&judge.allow_origin)?,
             roles: if options.roles.is_empty() { vec![RoleName::Server] } else { options.roles },
+            hooks: hooks.unwrap_or_default(),
             cgroup,
             cri_socket,
             pod_labels,
@@ -209,6 +212,7 @@ impl fmt::Display for Settings {
         let patterns: Vec<_> =
             self.policy.patterns().iter().map(|pattern| toml_text(pattern)).collect();
         writeln!(f, "allow-origin = [{}]", patterns.join(", "))?;
+        writeln!(f, "hooks = \"{}\"", self.hooks.name())?;
         if let Some(cgroup) = &self.cgroup {
             writeln!(f, "cgroup = {}", toml_text(&cgroup.to_string_lossy()))?;
         }

@@ -8,7 +8,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use clap::Args;
 use serde::Deserialize;
 
-use crate::event::RoleName;
+use crate::{event::RoleName, kernel::Hooks};
 
 /// Which configuration file to read.
 #[derive(Args, Clone, Debug, Default)]
@@ -43,6 +43,10 @@ pub struct CaptureOptions {
     /// The unix socket for live-tail readers [default: /run/wstap/tail.sock]
     #[arg(long, value_name = "PATH", env = "WSTAP_SOCKET")]
     pub socket: Option<PathBuf>,
+    /// Which hooks to use [default: auto: the cgroup hooks, and beside them the probes for unix sockets where
+    /// the kernel has them]
+    #[arg(long, value_name = "FAMILY", env = "WSTAP_HOOKS")]
+    pub hooks: Option<Hooks>,
     /// The cgroup v2 directory to attach to [default: the mount found in /proc/mounts]
     #[arg(long, value_name = "PATH", env = "WSTAP_CGROUP")]
     pub cgroup: Option<PathBuf>,
@@ -107,6 +111,7 @@ impl CaptureOptions {
         Self {
             judge: self.judge.or(weaker.judge),
             socket: self.socket.or(weaker.socket),
+            hooks: self.hooks.or(weaker.hooks),
             cgroup: self.cgroup.or(weaker.cgroup),
             cri_socket: self.cri_socket.or(weaker.cri_socket),
             pod_labels: either(self.pod_labels, weaker.pod_labels),

@@ -4,6 +4,7 @@ use super::{ConfigError, OriginPolicy, Settings, file};
 use crate::{
     config::{CaptureOptions, JudgeOptions, ServeOptions},
     event::{Policy, RoleName},
+    kernel::Hooks,
 };
 
 fn parse(text: &str) -> Result<ServeOptions, ConfigError> {
@@ -28,6 +29,7 @@ fn every_key_is_read() {
         pod-labels = ["app", "team"]
         roles = ["server", "client"]
         allow-origin = ['https://([a-z0-9-]+\.)?example\.com']
+        hooks = "probe"
         cgroup = "/sys/fs/cgroup"
         cri-socket = "/run/containerd/containerd.sock"
         ready-file = "/tmp/ready"
@@ -42,6 +44,7 @@ fn every_key_is_read() {
     assert_eq!(options.roles, [RoleName::Server, RoleName::Client]);
     assert_eq!(options.ready_file, Some("/tmp/ready".into()));
     assert_eq!(options.capture.socket, Some("/tmp/s.sock".into()));
+    assert_eq!(options.capture.hooks, Some(Hooks::Probe));
     assert_eq!(options.capture.cgroup, Some("/sys/fs/cgroup".into()));
     assert_eq!(options.capture.cri_socket, Some("/run/containerd/containerd.sock".into()));
     assert_eq!(options.capture.judge.handshake_timeout, Some(Duration::from_secs(90)));

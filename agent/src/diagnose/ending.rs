@@ -6,7 +6,6 @@
 
 use std::{
     collections::{BTreeSet, VecDeque},
-    net::SocketAddr,
     num::NonZeroUsize,
     ops::ControlFlow,
     time::Duration,
@@ -15,7 +14,7 @@ use std::{
 use lru::LruCache;
 
 use super::Confidence;
-use crate::handshake::{CloseBy, Closure, End, Role};
+use crate::handshake::{CloseBy, Closure, End, Role, Service};
 
 /// The ends of connections of at most so many services are remembered; the one that was longest quiet goes
 /// first, and is counted.
@@ -79,7 +78,7 @@ impl Reason {
 pub type Why = (Reason, Confidence);
 
 /// Whose ends are compared: what the same end of the same service does.
-type Place = (Role, Option<End>, SocketAddr);
+type Place = (Role, Option<End>, Service);
 
 /// One remembered end.
 #[derive(Clone, Copy, Debug)]
@@ -151,7 +150,7 @@ impl Endings {
     fn remember(&mut self, closure: &Closure) {
         let place = place(closure);
         if !self.services.contains(&place) {
-            let evicted = self.services.push(place, VecDeque::new());
+            let evicted = self.services.push(place.clone(), VecDeque::new());
             self.forgotten += u64::from(evicted.is_some());
         }
         if let Some(recent) = self.services.get_mut(&place) {
@@ -236,11 +235,7 @@ fn by_server(closure: &Closure) -> Option<bool> {
 
 fn place(closure: &Closure) -> Place {
     let connection = &closure.connection;
-    let service = match connection.role {
-        Role::Server => connection.local,
-        Role::Client => connection.peer,
-    };
-    (connection.role, closure.initiator, service)
+    (connection.role, closure.initiator, connection.service())
 }
 
 /// Whether two silences are as long as each other, as timers go.
@@ -260,8 +255,9 @@ mod tests {
                 cookie: u64::from(n),
                 role: Role::Server,
                 local: "192.0.2.1:8080".parse().unwrap(),
-                peer: SocketAddr::new("198.51.100.1".parse().unwrap(), 40_000 + n),
+                peer: std::net::SocketAddr::new("198.51.100.1".parse().unwrap(), 40_000 + n),
                 cgroup: 0,
+                holder: None,
             },
             handshake: None,
             time: Duration::from_millis(1_000_000_000 + at_ms),

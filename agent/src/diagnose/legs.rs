@@ -6,7 +6,6 @@
 use std::{
     collections::VecDeque,
     hash::{BuildHasher, RandomState},
-    net::SocketAddr,
     num::NonZeroUsize,
     sync::Arc,
     time::Duration,
@@ -16,7 +15,7 @@ use lru::LruCache;
 
 use super::{ProxyChange, Verdict, changes};
 use crate::{
-    handshake::{Answer, Connection, Exchange, Role},
+    handshake::{Answer, Connection, Exchange},
     http::RequestHead,
 };
 
@@ -74,20 +73,12 @@ impl Leg {
         }
     }
 
-    /// Where the request went.
-    fn server(&self) -> SocketAddr {
-        match self.connection.role {
-            Role::Server => self.connection.local,
-            Role::Client => self.connection.peer,
-        }
-    }
-
     /// Whether `inner` can be the leg that a proxy made to answer this one: asked later, answered earlier,
     /// and of another listener.
     fn encloses(&self, inner: &Self) -> bool {
         self.asked <= inner.asked
             && inner.answered <= self.answered
-            && self.server() != inner.server()
+            && self.connection.service() != inner.connection.service()
             && self.connection.cookie != inner.connection.cookie
     }
 }
@@ -193,7 +184,7 @@ impl Legs {
         outer.sort_by_key(|leg| leg.asked);
         // A server that takes two handshakes with one key at a time is not a chain of proxies.
         let ambiguous =
-            outer.windows(2).any(|pair| matches!(pair, [a, b] if a.server() == b.server() && a.connection.role == b.connection.role));
+            outer.windows(2).any(|pair| matches!(pair, [a, b] if a.connection.service() == b.connection.service() && a.connection.role == b.connection.role));
         let (mut found, mut proxy) = (Vec::new(), None);
         if !ambiguous && let (Some(first), Some(nearest)) = (outer.first(), outer.last()) {
             changes::refine(&mut verdict, &first.request, &exchange.request);

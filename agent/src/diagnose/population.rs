@@ -6,7 +6,6 @@
 use std::{
     collections::HashSet,
     hash::{BuildHasher, RandomState},
-    net::SocketAddr,
     num::NonZeroUsize,
     time::Duration,
 };
@@ -15,7 +14,7 @@ use lru::LruCache;
 
 use super::{Cause, Evidence, Outcome, Verdict, case::Finding, origin::Origin};
 use crate::{
-    handshake::{Answer, Exchange, Role},
+    handshake::{Answer, Exchange, Service},
     http::RequestHead,
 };
 
@@ -68,7 +67,7 @@ struct Path {
 #[derive(Debug)]
 pub struct Population {
     hasher: RandomState,
-    servers: LruCache<SocketAddr, Server>,
+    servers: LruCache<Service, Server>,
     forgotten: u64,
 }
 
@@ -115,7 +114,7 @@ impl Population {
         if known.is_none_or(|known| exchange.time.saturating_sub(known.since) >= WINDOW) {
             let (accepted, paths) = (LruCache::new(ACCEPTED), LruCache::new(PATHS));
             let server = Server { since: exchange.time, accepted, paths };
-            let evicted = self.servers.push(address, server);
+            let evicted = self.servers.push(address.clone(), server);
             self.forgotten += u64::from(evicted.is_some_and(|(other, _)| other != address));
         }
         let Some(server) = self.servers.get_mut(&address) else { return };
@@ -137,12 +136,8 @@ impl Population {
     }
 
     /// The answering end and the path.
-    fn place(&self, exchange: &Exchange) -> (SocketAddr, u64) {
-        let server = match exchange.connection.role {
-            Role::Server => exchange.connection.local,
-            Role::Client => exchange.connection.peer,
-        };
-        (server, self.hasher.hash_one(&*exchange.request.path))
+    fn place(&self, exchange: &Exchange) -> (Service, u64) {
+        (exchange.connection.service(), self.hasher.hash_one(&*exchange.request.path))
     }
 
     fn origin(&self, request: &RequestHead) -> u64 {

@@ -1,19 +1,20 @@
 //! The checks of the capture itself: do the hooks attach, and do they see.
 
 use super::{Check, Status};
-use crate::selftest::{News, Report};
+use crate::{
+    kernel::Family,
+    selftest::{News, Report},
+};
+
+/// The hooks that attached, and what the self-test came to.
+pub type Attached = (Vec<Family>, Report);
 
 /// Judges what attaching and the self-test came to, and whether wstap can capture here.
-pub fn capture(tried: &anyhow::Result<Report>) -> (Vec<Check>, bool) {
-    let (hooks, test) = ("cgroup hooks", "self-test");
+pub fn capture(tried: &anyhow::Result<Attached>) -> (Vec<Check>, bool) {
+    let test = "self-test";
     let (hooks, test, can) = match tried {
         Err(error) => (
-            Check::not_fine(
-                hooks,
-                Status::Missing,
-                "cgroup_skb and sock_ops do not attach",
-                format!("{error:#}"),
-            ),
+            vec![Check::not_fine(CGROUP, Status::Missing, "no hooks attach", format!("{error:#}"))],
             Check::not_fine(
                 test,
                 Status::Unknown,
@@ -22,8 +23,8 @@ pub fn capture(tried: &anyhow::Result<Report>) -> (Vec<Check>, bool) {
             ),
             false,
         ),
-        Ok(report) => {
-            let attached = Check::fine(hooks, "cgroup_skb and sock_ops load and attach");
+        Ok((families, report)) => {
+            let attached: Vec<_> = families.iter().map(hooks).collect();
             match report {
                 Report::Tried(News::Sees(after)) => {
                     let found =
@@ -53,11 +54,27 @@ pub fn capture(tried: &anyhow::Result<Report>) -> (Vec<Check>, bool) {
             }
         }
     };
-    let probes = Check::not_fine(
-        "probe hooks",
-        Status::Degraded,
-        "not built into this version",
-        "handshakes over unix sockets are not seen: use a loopback TCP port there while you look",
-    );
-    (vec![hooks, test, probes], can)
+    let mut checks = hooks;
+    checks.push(test);
+    (checks, can)
+}
+
+/// The lines' names.
+const CGROUP: &str = "cgroup hooks";
+const PROBE: &str = "probe hooks";
+
+/// What a family of hooks does here.
+fn hooks(family: &Family) -> Check {
+    let Family { sockets, means, reason, .. } = family;
+    let (name, without) = if family.name == "cgroup" {
+        (CGROUP, "the probe hooks see TCP in their place")
+    } else {
+        let advice = "handshakes over unix sockets are not seen: use a loopback TCP port there while you look";
+        (PROBE, advice)
+    };
+    if family.is_used() {
+        Check::fine(name, format!("{means} for {}: {reason}", sockets.replace(',', " and ")))
+    } else {
+        Check::not_fine(name, Status::Degraded, format!("not used: {reason}"), without)
+    }
 }

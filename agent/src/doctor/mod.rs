@@ -12,7 +12,11 @@ mod tests;
 
 use serde::Serialize;
 
-pub use self::{capture::capture, checks::host, facts::Facts};
+pub use self::{
+    capture::{Attached, capture},
+    checks::host,
+    facts::Facts,
+};
 
 /// What a check found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

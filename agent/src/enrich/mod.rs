@@ -23,9 +23,10 @@ mod workloads;
 mod tests;
 
 use std::{
-    io,
+    fs, io,
     net::{IpAddr, SocketAddr},
     num::NonZeroUsize,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -53,7 +54,7 @@ use self::{
 };
 use crate::{
     event::{Container, Event, Process, UNKNOWN, Workload},
-    handshake::{Connection, Role},
+    handshake::{Connection, Holder as Seen, Role},
     judge::Judged,
 };
 
@@ -89,6 +90,8 @@ pub struct Owners {
     made_room: Vec<Workload>,
     budget: Budget,
     counters: Arc<Counters>,
+    /// Whether this process is in the initial pid namespace.
+    sees_all_pids: bool,
 }
 
 /// What the naming counts.
@@ -111,6 +114,9 @@ pub struct Counters {
     /// Questions that the container runtime did not answer.
     pub runtime_errors: AtomicU64,
 }
+
+/// The inode number of the initial pid namespace (PROC_PID_INIT_INO, include/linux/proc_ns.h).
+const INITIAL_PID_NAMESPACE: u64 = 0xefff_fffc;
 
 /// What an owner is remembered by.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -154,6 +160,8 @@ impl Owners {
             made_room: Vec::new(),
             budget: Budget::new(),
             counters,
+            sees_all_pids: fs::metadata("/proc/self/ns/pid")
+                .is_ok_and(|namespace| namespace.ino() == INITIAL_PID_NAMESPACE),
         })
     }
 
@@ -206,6 +214,9 @@ impl Owners {
     }
 
     fn owner(&mut self, connection: &Connection, now: Instant) -> Owner {
+        if let Some(seen) = connection.holder.as_deref() {
+            return self.seen(connection, seen, now);
+        }
         let (holder, place) = self.find(connection, now);
         let container = place.container.clone().map(|id| self.named(id));
         let sign = self.workloads.is_some().then(|| {
@@ -224,6 +235,35 @@ impl Owners {
             unit: place.unit,
             sign: sign.flatten(),
         }
+    }
+
+    /// The owner that the probe family saw make the calls.
+    fn seen(&mut self, connection: &Connection, seen: &Seen, now: Instant) -> Owner {
+        // The kernel tells ids of the initial pid namespace, which mean nothing in another one.
+        let named = self.sees_all_pids.then(|| Process { pid: seen.pid, name: seen.comm.clone() });
+        let known = self.cgroups.known(connection.cgroup).and_then(place_of);
+        let place = known.or_else(|| {
+            if !self.budget.allows(now) {
+                self.counters.over_budget.fetch_add(1, Relaxed);
+                return None;
+            }
+            let began = Instant::now();
+            let found = self.cgroups.folder(connection.cgroup).and_then(place_of);
+            self.budget.spend(now, began.elapsed());
+            found
+        });
+        let place = place.unwrap_or_default();
+        let container = place.container.map(|id| self.named(id));
+        let runs = container.as_ref().is_some_and(|container| container.workload.is_some());
+        let sign = self.workloads.is_some().then(|| {
+            let folder = self.cgroups.known(connection.cgroup).filter(|_| place.unit.is_some());
+            if runs {
+                Some(Sign::Runtime)
+            } else {
+                folder.map(|folder| Sign::Folder(folder.to_owned()))
+            }
+        });
+        Owner { process: named, container, unit: place.unit, sign: sign.flatten() }
     }
 
     /// The container at the other end, when it alone has that address on this host.

@@ -49,7 +49,7 @@ fn listen(address: &str) -> (TcpListener, SocketAddr) {
 }
 
 fn connection(role: Role, local: SocketAddr, peer: SocketAddr) -> Connection {
-    Connection { cookie: 7, role, local, peer, cgroup: 0 }
+    Connection { cookie: 7, role, local, peer, cgroup: 0, holder: None }
 }
 
 fn server(local: SocketAddr) -> Connection {

@@ -21,6 +21,7 @@ impl HandshakeEvent {
     /// The event for an opening handshake; `policy` is the configured policy's word on its origin.
     pub fn new(exchange: &Exchange, verdict: Verdict, policy: Policy) -> Self {
         let request = &exchange.request;
+        let (local, peer) = exchange.connection.ends();
         Self {
             time: timestamp(exchange.time),
             role: exchange.connection.role.into(),
@@ -44,8 +45,8 @@ impl HandshakeEvent {
             scheme: scheme(request),
             policy,
             duration_us: exchange.duration.as_micros().try_into().unwrap_or(u64::MAX),
-            local: exchange.connection.local.to_string(),
-            peer: exchange.connection.peer.to_string(),
+            local,
+            peer,
             proxy_changes: Vec::new(),
             proxy: None,
             proxy_container: None,
@@ -66,6 +67,7 @@ pub fn origin(headers: &Headers) -> Option<String> {
 impl ClosureEvent {
     /// The event for the end of a connection, and why it ended, when that can be told.
     pub fn new(closure: &Closure, why: Option<Why>) -> Self {
+        let (local, peer) = closure.connection.ends();
         Self {
             time: timestamp(closure.time),
             role: closure.connection.role.into(),
@@ -97,8 +99,8 @@ impl ClosureEvent {
             messages_out: closure.messages_out,
             ping_seen: closure.pings_in > 0 || closure.pings_out > 0,
             synchronised: closure.synchronised,
-            local: closure.connection.local.to_string(),
-            peer: closure.connection.peer.to_string(),
+            local,
+            peer,
             process: None,
             container: None,
             unit: None,
@@ -151,6 +153,7 @@ mod tests {
                 local: "[::1]:8080".parse().unwrap(),
                 peer: "127.0.0.1:40000".parse().unwrap(),
                 cgroup: 0,
+                holder: None,
             },
             handshake: Some(Opened {
                 origin: Some("https://app.example".into()),

@@ -8,12 +8,14 @@ use crate::http::{RequestHead, ResponseHead};
 
 mod pairing;
 mod pending;
+mod service;
 mod tunnel;
 
 #[cfg(test)]
 mod tests;
 
 pub use pairing::{Counters, Limits, Pairing};
+pub use service::{Holder, Service};
 
 /// What the pairing tells.
 #[derive(Clone, Debug, PartialEq)]
@@ -114,6 +116,8 @@ pub struct Connection {
     pub peer: SocketAddr,
     /// The cgroup v2 id of the socket's owner; 0 when not known (a replay).
     pub cgroup: u64,
+    /// What the probe family saw of its holder; `None` where packets were seen.
+    pub holder: Option<Arc<Holder>>,
 }
 
 /// One opening handshake with its answer, or with the way in which none came.

@@ -9,11 +9,11 @@ use std::{
 };
 
 use lru::LruCache;
-use wstap_common::record::{Kind, Record, Summary, flags, half_flags, role};
+use wstap_common::record::{Kind, Owner, Record, Summary, flags, half_flags, role};
 use zerocopy::FromBytes;
 
 use super::{
-    Answer, CloseBy, Connection, Exchange, Observation, Opened, Opening, Role,
+    Answer, CloseBy, Connection, Exchange, Holder, Observation, Opened, Opening, Role,
     pending::{Pending, Settled, Why},
     tunnel::{self, Tunnel},
 };
@@ -34,6 +34,10 @@ const TUNNELS_MAX: NonZeroUsize = NonZeroUsize::new(256 * 1024).unwrap();
 /// closed, or, behind that, segments of the other side that crossed it are answered with RST. At the bound the
 /// oldest is forgotten.
 const ENDED_MAX: NonZeroUsize = NonZeroUsize::new(8 * 1024).unwrap();
+
+/// How many connections' holders are remembered. At the bound the one that was quiet longest is forgotten: its next
+/// handshake has no process and no name.
+const HOLDERS_MAX: NonZeroUsize = NonZeroUsize::new(32 * 1024).unwrap();
 
 /// How many bytes of heads are held in all. At the bound the same happens as at [`HANDSHAKES_MAX`].
 const HELD_MAX: usize = 64 * 1024 * 1024;
@@ -104,6 +108,7 @@ pub struct Pairing {
     /// Sockets that were closed and whose RST may still come, in the order of their time.
     closing: VecDeque<(Record, Summary)>,
     listener: Listener,
+    holders: LruCache<u64, Arc<Holder>>,
     deadlines: BTreeSet<(u64, u64)>,
     counters: Counters,
 }
@@ -124,6 +129,7 @@ impl Pairing {
             ended: bounded(ENDED_MAX),
             closing: VecDeque::new(),
             listener: Listener::default(),
+            holders: bounded(HOLDERS_MAX),
             deadlines: BTreeSet::new(),
             counters: Counters::default(),
         }
@@ -185,6 +191,13 @@ impl Pairing {
                     self.summary(kind, record, &summary, out);
                 }
             }
+            Some(Kind::Owner) => match Owner::read_from_prefix(content) {
+                Ok((owner, _)) => {
+                    let holder = Holder::new(&owner, record.flags & flags::UNIX != 0);
+                    self.holders.put(record.cookie, Arc::new(holder));
+                }
+                Err(_) => self.counters.undecodable += 1,
+            },
             None => self.counters.undecodable += 1,
         }
     }
@@ -239,7 +252,8 @@ impl Pairing {
             self.forget(cookie);
         }
         let pending = Pending::new(record.epoch, self.losses);
-        let state = Handshaking { connection: connection(record), pending, deadline_ns: u64::MAX };
+        let connection = self.connection(record);
+        let state = Handshaking { connection, pending, deadline_ns: u64::MAX };
         self.connections.push(record.cookie, state);
     }
 
@@ -302,6 +316,19 @@ impl Pairing {
         }
         if kind == Kind::Closed {
             self.forget(cookie);
+            self.holders.pop(&cookie);
+        }
+    }
+
+    /// The connection that a record is about.
+    fn connection(&mut self, record: &Record) -> Connection {
+        Connection {
+            cookie: record.cookie,
+            role: role_of(record),
+            local: address(record.local_addr, record.local_port),
+            peer: address(record.peer_addr, record.peer_port),
+            cgroup: record.cgroup,
+            holder: self.holders.get(&record.cookie).cloned(),
         }
     }
 
@@ -313,7 +340,8 @@ impl Pairing {
         }
         if !self.tunnels.contains(&cookie) {
             let handshake = None;
-            self.remember(cookie, Tunnel { connection: connection(record), handshake, end: None });
+            let connection = self.connection(record);
+            self.remember(cookie, Tunnel { connection, handshake, end: None });
         }
         let older = record.flags & flags::FOUND != 0;
         let Some(tunnel) = self.tunnels.peek_mut(&cookie) else { return };
@@ -479,16 +507,6 @@ fn remembered(request: &RequestHead) -> Opened {
 
 fn role_of(record: &Record) -> Role {
     if record.role == role::CLIENT { Role::Client } else { Role::Server }
-}
-
-fn connection(record: &Record) -> Connection {
-    Connection {
-        cookie: record.cookie,
-        role: role_of(record),
-        local: address(record.local_addr, record.local_port),
-        peer: address(record.peer_addr, record.peer_port),
-        cgroup: record.cgroup,
-    }
 }
 
 fn address(address: [u8; 16], port: u16) -> SocketAddr {

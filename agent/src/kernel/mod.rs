@@ -3,21 +3,26 @@
 //! In: the cgroup to attach to. Out: the ring of records and the kernel's own counters. Nothing is
 //! pinned: when the process ends, in whatever way, the kernel removes programs, links and maps.
 
+mod btf;
 mod cgroup;
+mod families;
+mod layout;
 mod log;
 mod privileges;
+mod probes;
 mod programs;
 mod stats;
 
-use std::{fs::File, io, path::PathBuf};
+use std::{io, path::PathBuf};
 
 use aya::{
-    Ebpf, EbpfError, EbpfLoader, VerifierLogLevel, include_bytes_aligned,
+    Ebpf, EbpfError, include_bytes_aligned,
     maps::{MapData, MapError, PerCpuArray, RingBuf},
-    programs::{CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, Program, ProgramError, SockOps},
+    programs::{Program, ProgramError},
 };
 
 pub use cgroup::{cgroup2_mount, holds_this_process, is_whole_tree};
+pub use families::{Family, Hooks};
 pub use log::Log;
 pub use programs::{LoadedProgram, Place, loaded_programs};
 pub use stats::{KernelStats, ProgramStats};
@@ -29,8 +34,10 @@ static OBJECT: &[u8] = include_bytes_aligned!(env!("WSTAP_EBPF_OBJECT"));
 /// What the kernel half is asked for.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The cgroup v2 folder to attach to, usually the root of the mount ([`cgroup2_mount`]).
-    pub cgroup: PathBuf,
+    /// Which hooks to use.
+    pub hooks: Hooks,
+    /// The cgroup v2 folder to attach to, usually the root of the mount ([`cgroup2_mount`]), when there is one.
+    pub cgroup: Option<PathBuf>,
     /// The ring's size in bytes: a power of two, at least a page.
     pub ring_bytes: u32,
 }
@@ -86,62 +93,44 @@ pub enum Error {
         /// Why.
         source: Box<ProgramError>,
     },
+    /// The probe family cannot be had.
+    #[error("the probe hooks cannot be used here: {0}; --hooks auto does without them")]
+    Probes(String),
     /// The object is not what user space expects.
     #[error("the BPF object has no {0} of the kind this binary expects: rebuild wstap")]
     Object(&'static str, #[source] Option<Box<MapError>>),
 }
 
-/// The names of the programs, as `bpftool prog` shows them.
-pub const PROGRAMS: [&str; 3] = ["ws_skb_in", "ws_skb_out", "ws_sock_ops"];
-
 /// The loaded and attached kernel half. Dropping it detaches everything.
 pub struct Kernel {
     ebpf: Ebpf,
     counters: PerCpuArray<MapData, u64>,
+    families: Vec<Family>,
+    /// How many programs are loaded.
+    programs: usize,
 }
 
 impl Kernel {
-    /// Loads the programs and attaches them to the cgroup; gives the ring of records too, and the programs'
-    /// own log when it is wanted.
+    /// Loads the programs and attaches them, each family where it is wanted and can be had; gives the ring of
+    /// records too, and the programs' own log when it is wanted.
     pub fn attach(settings: &Settings) -> Result<(Self, RingBuf<MapData>, Option<Log>), Error> {
         if !settings.ring_bytes.is_power_of_two() || settings.ring_bytes < 4096 {
             return Err(Error::RingSize(settings.ring_bytes));
         }
-        let cgroup = File::open(&settings.cgroup).map_err(|source| Error::Cgroup {
-            path: settings.cgroup.display().to_string(),
-            source,
-        })?;
-        let mut loader = EbpfLoader::new();
-        log::configure(&mut loader);
-        let mut ebpf = loader
-            // A refused program would be loaded again and again with a growing log: 33 s on 5.10.
-            .verifier_log_level(VerifierLogLevel::DISABLE)
-            .map_max_entries("RECORDS", settings.ring_bytes)
-            .load(OBJECT)
-            .map_err(load_error)?;
-        let [skb_in, skb_out, sock_ops] = PROGRAMS;
-        // A bpf_link is always "multi": other programs on the same cgroup keep running.
-        for (name, way) in
-            [(skb_in, CgroupSkbAttachType::Ingress), (skb_out, CgroupSkbAttachType::Egress)]
-        {
-            let program: &mut CgroupSkb = program(&mut ebpf, name)?;
-            program.load().map_err(program_error(name, "load"))?;
-            program
-                .attach(&cgroup, way, CgroupAttachMode::Single)
-                .map_err(program_error(name, "attach"))?;
-        }
-        let program: &mut SockOps = program(&mut ebpf, sock_ops)?;
-        program.load().map_err(program_error(sock_ops, "load"))?;
-        program
-            .attach(&cgroup, CgroupAttachMode::Single)
-            .map_err(program_error(sock_ops, "attach"))?;
-
+        let (mut ebpf, families) = families::attach(settings)?;
         let ring = ebpf.take_map("RECORDS").ok_or(Error::Object("RECORDS", None))?;
         let ring = RingBuf::try_from(ring).map_err(map_error("RECORDS"))?;
         let counters = ebpf.take_map("COUNTERS").ok_or(Error::Object("COUNTERS", None))?;
         let counters = PerCpuArray::try_from(counters).map_err(map_error("COUNTERS"))?;
         let log = log::open(&mut ebpf);
-        Ok((Self { ebpf, counters }, ring, log))
+        let mut kernel = Self { ebpf, counters, families, programs: 0 };
+        kernel.programs = kernel.stats().programs.len();
+        Ok((kernel, ring, log))
+    }
+
+    /// Which hooks see what, and why.
+    pub fn families(&self) -> &[Family] {
+        &self.families
     }
 
     /// One of the kernel half's counters, summed over the CPUs.
@@ -151,7 +140,7 @@ impl Kernel {
 
     /// Whether this thread may read what the kernel half counts, and what its programs cost.
     fn is_readable(&self) -> bool {
-        self.counters.get(&0, 0).is_ok() && self.stats().programs.len() == PROGRAMS.len()
+        self.counters.get(&0, 0).is_ok() && self.stats().programs.len() == self.programs
     }
 
     /// What the kernel half counted so far.

@@ -42,8 +42,7 @@ pub(super) fn read(ebpf: &Ebpf, counters: &PerCpuArray<MapData, u64>) -> KernelS
     for (counter, total) in Counter::ALL.iter().zip(&mut stats.counters) {
         *total = sum(counters, *counter);
     }
-    stats.programs = super::PROGRAMS
-        .iter()
+    stats.programs = super::families::names()
         .filter_map(|name| {
             let info = ebpf.program(name)?.info().ok()?;
             Some(ProgramStats {

@@ -15,7 +15,7 @@ const CLIENT: &str = "127.0.0.1:40000";
 fn connection(role: Role, server: SocketAddr) -> Connection {
     let client = CLIENT.parse().unwrap();
     let (local, peer) = if role == Role::Server { (server, client) } else { (client, server) };
-    Connection { cookie: 1, role, local, peer, cgroup: 0 }
+    Connection { cookie: 1, role, local, peer, cgroup: 0, holder: None }
 }
 
 fn handshake(role: Role, server: SocketAddr, path: &str, answer: Answer) -> Observation {

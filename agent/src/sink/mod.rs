@@ -18,7 +18,7 @@ use std::sync::OnceLock;
 pub use bind::BindError;
 pub use metrics::{ActiveConnection, MetricsError};
 pub use serve::Servers;
-pub use stats::{AgentStats, ProgramStats, TableStats};
+pub use stats::{AgentStats, HookStats, ProgramStats, TableStats};
 pub use tail::SOCKET_MODE;
 use tokio::sync::watch;
 

@@ -8,6 +8,8 @@ use crate::event::RoleName;
 /// A snapshot of the agent's own state. Names are constants of the code, so their number is bounded.
 #[derive(Clone, Debug, Default)]
 pub struct AgentStats {
+    /// The families of hooks.
+    pub hooks: Vec<HookStats>,
     /// Records that the kernel half set out to send.
     pub seen: u64,
     /// Records that reached user space.
@@ -26,6 +28,19 @@ pub struct AgentStats {
     pub tables: Vec<TableStats>,
     /// The programs in the kernel.
     pub programs: Vec<ProgramStats>,
+}
+
+/// A family of hooks.
+#[derive(Clone, Copy, Debug)]
+pub struct HookStats {
+    /// The family's name.
+    pub family: &'static str,
+    /// Which sockets it sees.
+    pub sockets: &'static str,
+    /// By which programs.
+    pub means: &'static str,
+    /// Whether it is used.
+    pub used: bool,
 }
 
 /// One bounded table.

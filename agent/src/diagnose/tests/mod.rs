@@ -116,6 +116,7 @@ pub(super) fn exchange(request: RequestHead, answer: Answer) -> Exchange {
             local: "10.0.0.5:8080".parse().unwrap(),
             peer: "10.0.0.9:40000".parse().unwrap(),
             cgroup: 0,
+            holder: None,
         },
         time: Duration::from_secs(1000),
         request: request.into(),

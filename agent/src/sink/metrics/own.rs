@@ -23,6 +23,18 @@ pub(super) fn families(
     )?;
     build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
 
+    let hooks = IntGaugeVec::new(
+        Opts::new(
+            "wstap_hooks",
+            "1: this family of hooks is used; its sockets, and by which programs.",
+        ),
+        &["family", "sockets", "means"],
+    )?;
+    for family in &stats.hooks {
+        let labels = [family.family, family.sockets, family.means];
+        hooks.with_label_values(&labels).set(i64::from(family.used));
+    }
+
     let runs = counters(
         "wstap_program_runs_total",
         "Runs of a program in the kernel (0 unless kernel.bpf_stats_enabled).",
@@ -55,6 +67,7 @@ pub(super) fn families(
     let origins = folded.iter().find(|(what, _)| *what == "origin").map_or(0, |(_, count)| *count);
     let parts = [
         build.collect(),
+        hooks.collect(),
         counter(
             "wstap_records_seen_total",
             "Records that the kernel half set out to send.",

@@ -13,7 +13,7 @@ use crate::{
         sample::{accepted, closure, refused},
     },
     sink::{
-        stats::{AgentStats, ProgramStats, TableStats},
+        stats::{AgentStats, HookStats, ProgramStats, TableStats},
         tail::TailStats,
     },
 };
@@ -354,6 +354,7 @@ fn an_open_connection_is_active_until_it_is_dropped() {
 #[test]
 fn the_agent_says_what_it_was_told_of_itself() {
     let stats = AgentStats {
+        hooks: vec![HookStats { family: "probe", sockets: "unix", means: "fentry", used: true }],
         seen: 10,
         delivered: 7,
         lost: vec![("ring-full", 2), ("decode-error", 1)],
@@ -387,6 +388,7 @@ fn the_agent_says_what_it_was_told_of_itself() {
         ("wstap_tail_events_missed_total", "", 2.0),
         ("wstap_tail_readers_refused_total", "", 3.0),
         ("wstap_build_info", "version=", 1.0),
+        ("wstap_hooks", "family=\"probe\",means=\"fentry\",sockets=\"unix\"", 1.0),
     ] {
         assert_eq!(value(&text, name, &[labels]), Some(want), "{name}");
     }

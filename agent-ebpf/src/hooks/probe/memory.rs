@@ -1,0 +1,187 @@
+//! One element of a call as the stream machine reads it, and the scans of it as global functions
+//! (`scans.rs` says why they are).
+
+use core::mem::MaybeUninit;
+
+use aya_ebpf::helpers::generated::{bpf_probe_read_kernel, bpf_probe_read_user};
+use wstap_common::{
+    payload::{CHUNK, Chunk, Payload},
+    stream::{
+        older,
+        scan::{self, Which},
+    },
+};
+
+use crate::{
+    packet::{bounded, clear},
+    scans::which_of,
+    ways,
+};
+
+/// A piece of memory that belongs to a message.
+#[derive(Clone, Copy)]
+pub struct Memory {
+    base: u64,
+    /// Its length, and in the upper half bits of [`ways`], of which `KERNEL` counts here.
+    extent: u64,
+}
+
+/// Bit of an extent: the memory is the kernel's, not a program's.
+const KERNEL: u64 = (ways::KERNEL as u64) << 32;
+
+impl Memory {
+    #[inline(always)]
+    pub const fn new(base: u64, extent: u64) -> Self {
+        Self { base, extent }
+    }
+
+    /// Copies `len` bytes from `offset` to `into`; false when they cannot be read.
+    ///
+    /// # Safety
+    /// `into` must be valid for writes of `len` bytes, and the verifier must see that. The caller knows that
+    /// `offset` and `len` lie within the memory.
+    #[inline(always)]
+    pub unsafe fn copy(&self, offset: u32, into: *mut u8, len: u32) -> bool {
+        let from = self.base.wrapping_add(u64::from(offset)) as *const _;
+        // SAFETY: the caller vouches for `into`; the helpers refuse addresses that cannot be read.
+        unsafe {
+            if self.extent & KERNEL == 0 {
+                bpf_probe_read_user(into.cast(), len, from) == 0
+            } else {
+                bpf_probe_read_kernel(into.cast(), len, from) == 0
+            }
+        }
+    }
+}
+
+impl Payload for Memory {
+    #[inline(always)]
+    fn len(&self) -> u32 {
+        self.extent as u32
+    }
+
+    #[inline(always)]
+    fn read<const N: usize>(&self, offset: u32) -> Option<[u8; N]> {
+        let len = self.len();
+        if offset > len || len - offset < N as u32 {
+            return None;
+        }
+        let mut bytes = MaybeUninit::<[u8; N]>::uninit();
+        // SAFETY: `bytes` has N bytes; they lie within the memory.
+        if unsafe { self.copy(offset, bytes.as_mut_ptr().cast(), N as u32) } {
+            // SAFETY: the helper filled all N bytes.
+            Some(unsafe { bytes.assume_init() })
+        } else {
+            None
+        }
+    }
+
+    #[inline(always)]
+    fn chunk<'a>(&self, offset: u32, room: &'a mut MaybeUninit<Chunk>) -> &'a Chunk {
+        let left = self.len().saturating_sub(offset);
+        let bytes: *mut u8 = room.as_mut_ptr().cast();
+        // SAFETY: the room has CHUNK bytes and is aligned for words. All of it is written: by the helper, which
+        // clears what it cannot read, or by the words and then what there is; of the memory no byte
+        // behind its length is read.
+        unsafe {
+            if left >= CHUNK as u32 {
+                self.copy(offset, bytes, CHUNK as u32);
+            } else {
+                clear::<{ CHUNK / 8 }>(bytes.cast());
+                if left > 0 {
+                    self.copy(offset, bytes, bounded::<CHUNK>(left));
+                }
+            }
+            room.assume_init_ref()
+        }
+    }
+
+    #[inline(always)]
+    fn names_websocket(&self, offset: u32) -> bool {
+        wp_names_word(self.base, self.extent, offset) != 0
+    }
+
+    #[inline(always)]
+    fn chunk_names_websocket(&self, offset: u32) -> bool {
+        wp_chunk_names(self.base, self.extent, offset) != 0
+    }
+
+    #[inline(always)]
+    fn is_websocket(&self, offset: u32) -> bool {
+        wp_is_word(self.base, self.extent, offset) != 0
+    }
+
+    #[inline(always)]
+    fn head_end(&self, offset: u32, tail: u32, which: Which) -> u32 {
+        wp_head_end(self.base, self.extent, offset, tail, which as u32)
+    }
+
+    #[inline(always)]
+    fn chunk_head_end(&self, offset: u32, which: Which) -> u32 {
+        wp_chunk_end(self.base, self.extent, offset, which as u32)
+    }
+
+    #[inline(always)]
+    fn head_end_near(&self, offset: u32) -> u32 {
+        wp_head_end_at(self.base, self.extent, offset)
+    }
+
+    #[inline(always)]
+    fn status_line(&self, offset: u32, line: u32, tail: u32) -> u64 {
+        wp_status_line(self.base, self.extent, offset, line, tail)
+    }
+
+    #[inline(always)]
+    fn whole_frame(&self, offset: u32) -> u32 {
+        older::whole_frame(self, offset)
+    }
+}
+
+/// [`scan::names_websocket`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn wp_names_word(base: u64, extent: u64, offset: u32) -> u32 {
+    u32::from(scan::names_websocket(&Memory::new(base, extent), offset))
+}
+
+/// [`scan::chunk_names_websocket`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn wp_chunk_names(base: u64, extent: u64, offset: u32) -> u32 {
+    u32::from(scan::chunk_names_websocket(&Memory::new(base, extent), offset))
+}
+
+/// [`scan::is_websocket`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn wp_is_word(base: u64, extent: u64, offset: u32) -> u32 {
+    u32::from(scan::is_websocket(&Memory::new(base, extent), offset))
+}
+
+/// [`scan::head_end`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn wp_head_end(base: u64, extent: u64, offset: u32, tail: u32, which: u32) -> u32 {
+    scan::head_end(&Memory::new(base, extent), offset, tail, which_of(which))
+}
+
+/// [`scan::chunk_head_end`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn wp_chunk_end(base: u64, extent: u64, offset: u32, which: u32) -> u32 {
+    scan::chunk_head_end(&Memory::new(base, extent), offset, which_of(which))
+}
+
+/// [`scan::head_end_near`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn wp_head_end_at(base: u64, extent: u64, offset: u32) -> u32 {
+    scan::head_end_near(&Memory::new(base, extent), offset)
+}
+
+/// [`scan::status_line`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn wp_status_line(base: u64, extent: u64, offset: u32, line: u32, tail: u32) -> u64 {
+    scan::status_line(&Memory::new(base, extent), offset, line, tail)
+}

@@ -1,0 +1,188 @@
+//! Which family of hooks sees which sockets, chosen by what this kernel takes and not by its version.
+
+use std::{fs, fs::File, os::unix::fs::MetadataExt as _};
+
+use aya::{
+    Ebpf, EbpfLoader, VerifierLogLevel,
+    programs::{CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, SockOps},
+};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Error, OBJECT, Settings, is_whole_tree, load_error, log,
+    probes::{self, Sockets},
+    program, program_error,
+};
+
+/// Which hooks are asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Hooks {
+    /// The cgroup hooks, and the probes beside them for unix sockets where the kernel has them; the probes alone
+    /// where there is no cgroup v2.
+    #[default]
+    Auto,
+    /// The cgroup hooks alone: TCP.
+    Cgroup,
+    /// The probes alone: TCP and unix sockets.
+    Probe,
+    /// As `probe`, by kprobes also where fentry could be had.
+    Kprobe,
+}
+
+impl Hooks {
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Cgroup => "cgroup",
+            Self::Probe => "probe",
+            Self::Kprobe => "kprobe",
+        }
+    }
+}
+
+/// A family of hooks and what it does here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Family {
+    /// `cgroup` or `probe`.
+    pub name: &'static str,
+    /// What it sees: `tcp`, `unix`, `tcp,unix`; nothing when it is not used.
+    pub sockets: &'static str,
+    /// By which programs: `cgroup_skb`, `fentry`, `kprobe`; nothing when it is not used.
+    pub means: &'static str,
+    /// Why it is used, or is not.
+    pub reason: String,
+}
+
+impl Family {
+    /// Whether it is used.
+    pub fn is_used(&self) -> bool {
+        !self.sockets.is_empty()
+    }
+
+    fn cgroup(reason: &str) -> Self {
+        Self { name: "cgroup", sockets: "tcp", means: "cgroup_skb", reason: reason.to_owned() }
+    }
+
+    fn unused(name: &'static str, reason: impl Into<String>) -> Self {
+        Self { name, sockets: "", means: "", reason: reason.into() }
+    }
+
+    fn probe(sockets: Sockets, means: probes::Means, reason: &str) -> Self {
+        let sockets = match sockets {
+            Sockets::Unix => "unix",
+            Sockets::All => "tcp,unix",
+        };
+        Self { name: "probe", sockets, means: means.name(), reason: reason.to_owned() }
+    }
+}
+
+/// The programs of the cgroup family, as `bpftool prog` shows them.
+const CGROUP: [&str; 3] = ["ws_skb_in", "ws_skb_out", "ws_sock_ops"];
+
+/// The names of all programs.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    CGROUP.into_iter().chain(probes::names())
+}
+
+/// Loads the object and attaches what is asked for.
+pub(super) fn attach(settings: &Settings) -> Result<(Ebpf, Vec<Family>), Error> {
+    match settings.hooks {
+        Hooks::Cgroup => {
+            let mut ebpf = load(settings, None)?;
+            attach_cgroup(settings, &mut ebpf)?;
+            let unused = Family::unused("probe", "--hooks cgroup leaves them out");
+            Ok((ebpf, vec![Family::cgroup("asked for by --hooks cgroup"), unused]))
+        }
+        Hooks::Probe | Hooks::Kprobe => {
+            let (ebpf, probe) = with_probes(settings, Sockets::All, "asked for by --hooks")?;
+            Ok((ebpf, vec![Family::unused("cgroup", "--hooks leaves them out"), probe]))
+        }
+        Hooks::Auto => auto(settings),
+    }
+}
+
+fn auto(settings: &Settings) -> Result<(Ebpf, Vec<Family>), Error> {
+    if settings.cgroup.is_none() {
+        let why = "no cgroup v2 is mounted";
+        let (ebpf, probe) = with_probes(settings, Sockets::All, why)?;
+        return Ok((ebpf, vec![Family::unused("cgroup", why), probe]));
+    }
+    let (mut ebpf, probe) =
+        match with_probes(settings, Sockets::Unix, "unix sockets have no packets") {
+            Ok(loaded) => loaded,
+            // Loaded anew: without probes their tables need no room.
+            Err(error) => {
+                let Error::Probes(reason) = error else { return Err(error) };
+                (load(settings, None)?, Family::unused("probe", reason))
+            }
+        };
+    match attach_cgroup(settings, &mut ebpf) {
+        Ok(()) => {
+            Ok((ebpf, vec![Family::cgroup("it attaches: stable interfaces, least cost"), probe]))
+        }
+        Err(error) if probe.is_used() => {
+            // Anew, so that each handshake is told once.
+            drop(ebpf);
+            let (ebpf, probe) =
+                with_probes(settings, Sockets::All, "the cgroup hooks do not attach")?;
+            Ok((ebpf, vec![Family::unused("cgroup", error.to_string()), probe]))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// The object with the probe family attached.
+fn with_probes(
+    settings: &Settings,
+    sockets: Sockets,
+    reason: &str,
+) -> Result<(Ebpf, Family), Error> {
+    // Of a folder that is not the whole tree, the processes in it and below.
+    let folder = settings.cgroup.as_deref().filter(|folder| !is_whole_tree(folder));
+    let scope =
+        folder.and_then(|folder| fs::metadata(folder).ok()).map_or(0, |folder| folder.ino());
+    let kernel = probes::Kernel::read(scope)?;
+    let mut ebpf = load(settings, Some(&kernel))?;
+    let means = (settings.hooks == Hooks::Kprobe).then_some(probes::Means::Kprobe);
+    let means = kernel.attach(&mut ebpf, sockets, means)?;
+    Ok((ebpf, Family::probe(sockets, means, reason)))
+}
+
+fn load(settings: &Settings, probes: Option<&probes::Kernel>) -> Result<Ebpf, Error> {
+    let mut loader = EbpfLoader::new();
+    log::configure(&mut loader);
+    match probes {
+        Some(kernel) => kernel.configure(&mut loader),
+        None => probes::leave_out(&mut loader),
+    }
+    loader
+        // A refused program would be loaded again and again with a growing log: 33 s on 5.10.
+        .verifier_log_level(VerifierLogLevel::DISABLE)
+        .map_max_entries("RECORDS", settings.ring_bytes)
+        .load(OBJECT)
+        .map_err(load_error)
+}
+
+/// Loads and attaches the cgroup family.
+fn attach_cgroup(settings: &Settings, ebpf: &mut Ebpf) -> Result<(), Error> {
+    let folder = settings.cgroup.as_ref().ok_or(Error::NoCgroup2)?;
+    let cgroup = File::open(folder)
+        .map_err(|source| Error::Cgroup { path: folder.display().to_string(), source })?;
+    let [skb_in, skb_out, sock_ops] = CGROUP;
+    // A bpf_link is always "multi": other programs on the same cgroup keep running.
+    for (name, way) in
+        [(skb_in, CgroupSkbAttachType::Ingress), (skb_out, CgroupSkbAttachType::Egress)]
+    {
+        let program: &mut CgroupSkb = program(ebpf, name)?;
+        program.load().map_err(program_error(name, "load"))?;
+        program
+            .attach(&cgroup, way, CgroupAttachMode::Single)
+            .map_err(program_error(name, "attach"))?;
+    }
+    let program: &mut SockOps = program(ebpf, sock_ops)?;
+    program.load().map_err(program_error(sock_ops, "load"))?;
+    program.attach(&cgroup, CgroupAttachMode::Single).map_err(program_error(sock_ops, "attach"))?;
+    Ok(())
+}
