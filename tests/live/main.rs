@@ -21,6 +21,7 @@ mod older;
 mod outcomes;
 mod pods;
 mod privileges;
+mod probe;
 mod prometheus;
 mod safety;
 mod script;

@@ -15,7 +15,10 @@ use crate::stage::alone;
 /// names its own functions).
 const ALLOWED: &[&str] = &[
     "__htab_map_lookup_elem",
+    "bpf_get_current_ancestor_cgroup_id",
     "bpf_get_current_cgroup_id",
+    "bpf_get_current_comm",
+    "bpf_get_current_pid_tgid",
     "bpf_get_netns_cookie",
     "bpf_get_netns_cookie_sk_msg",
     "bpf_get_netns_cookie_sock_addr",
@@ -29,6 +32,8 @@ const ALLOWED: &[&str] = &[
     "bpf_map_lookup_elem",
     "bpf_map_lookup_percpu_elem",
     "bpf_map_update_elem",
+    "bpf_probe_read_kernel",
+    "bpf_probe_read_user",
     "bpf_ringbuf_discard",
     "bpf_ringbuf_output",
     "bpf_ringbuf_query",
@@ -45,6 +50,8 @@ const ALLOWED: &[&str] = &[
     "bpf_tcp_sock",
     "htab_lru_map_delete_elem",
     "htab_lru_map_update_elem",
+    "htab_map_delete_elem",
+    "htab_map_update_elem",
 ];
 
 #[test]

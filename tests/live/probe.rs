@@ -1,0 +1,68 @@
+//! The probe hooks: unix sockets, and TCP where nothing else looks.
+//!
+//! Where the kernel has no probes, each test makes sure that wstap says so instead. In a machine that
+//! must have them, `WSTAP_PROBES=1` says that it must.
+
+mod calls;
+mod ends;
+mod truth;
+
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use wstap_tests::agent::{Agent, binary};
+
+/// Whether this kernel has probes. Where it has none, that is what wstap must say, with what to do.
+fn has_probes() -> Result<bool> {
+    let output = Command::new(binary()?).args(["doctor", "--json"]).output()?;
+    let report: Value =
+        serde_json::from_slice(&output.stdout).with_context(|| format!("{output:?}"))?;
+    let checks = report["checks"].as_array().context("checks")?;
+    let line = checks.iter().find(|check| check["name"] == "probe hooks");
+    let line = line.with_context(|| format!("{report:#}"))?;
+    if line["status"] == "fine" {
+        return Ok(true);
+    }
+    ensure!(std::env::var_os("WSTAP_PROBES").is_none(), "this kernel must have probes: {line:#}");
+    ensure!(line["status"] == "degraded", "{line:#}");
+    ensure!(line["found"].as_str().is_some_and(|found| found.contains("not used: ")), "{line:#}");
+    let output =
+        Command::new(binary()?).args(["tail", "--hooks", "probe", "--socket", "/none"]).output()?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    let last = said.lines().last().unwrap_or_default();
+    ensure!(!output.status.success(), "{said}");
+    ensure!(last.contains("the probe hooks cannot be used here: "), "{said}");
+    ensure!(last.contains("--hooks auto does without them"), "{said}");
+    Ok(false)
+}
+
+/// Ensures that all that the kernel set out to tell has come, and that nothing was unreadable.
+fn ensure_no_loss(agent: &Agent) -> Result<()> {
+    let metrics = agent.wait_for_metrics("every record", |metrics| {
+        metrics.count("wstap_records_seen_total", &[])
+            == metrics.count("wstap_records_delivered_total", &[])
+                + metrics.count("wstap_records_lost_total", &[])
+    })?;
+    ensure!(metrics.count("wstap_records_lost_total", &[]) == 0, "the ring was full");
+    for bound in ["unread", "state-refused", "decode-error"] {
+        let count = metrics.count("wstap_bounds_reached_total", &[("bound", bound)]);
+        ensure!(count == 0, "{bound}: {count}");
+    }
+    Ok(())
+}
+
+#[test]
+fn the_choice_is_told_by_the_metrics() -> Result<()> {
+    let probes = has_probes()?;
+    let _alone = crate::stage::alone();
+    let folder = wstap_tests::scratch("probe-choice")?;
+    let agent = Agent::start(&folder, &[])?;
+    let metrics = agent.metrics()?;
+    let hooks = |family: &str, sockets: &str| {
+        metrics.count("wstap_hooks", &[("family", family), ("sockets", sockets)])
+    };
+    ensure!(hooks("cgroup", "tcp") == 1, "{:#?}", metrics.of("wstap_hooks").collect::<Vec<_>>());
+    ensure!(hooks("probe", "unix") == u64::from(probes));
+    agent.stop()
+}
