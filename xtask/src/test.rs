@@ -60,6 +60,9 @@ pub(crate) fn run_parts(options: &Options) -> Result<()> {
             }
             run(live.args(options.live.as_deref()))
         })?;
+        if options.live.is_none() && options.closures.is_none() {
+            image()?;
+        }
     }
     Ok(())
 }
