@@ -1,19 +1,23 @@
 //! `cargo xtask bench idle`: what open connections that say nothing cost, in the kernel and in the agent.
 //!
-//! Both ends are in this process, so every connection has two: one in each role. The agent watches a cgroup in
-//! which only this process is, and its memory is charged to a cgroup of its own.
+//! Both ends are on this host, so every connection has two: one in each role. Programs of the benchmark's own hold
+//! them, as many as their limits of open files ask for. The agent watches a cgroup in which only these are, and its
+//! memory is charged to a cgroup of its own.
 
 #![expect(clippy::cast_precision_loss, reason = "figures for people")]
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::process::{Resource, getrlimit};
 use wstap_tests::agent::Agent;
 use wstap_tests::http;
+use wstap_tests::process::Process;
 
 use super::groups::{Charged, Watched};
 use super::{print, resident};
@@ -26,10 +30,15 @@ pub(crate) struct Options {
     /// Open connections
     #[arg(long, default_value_t = 100_000)]
     connections: usize,
+    /// Holds the connections to this address of loopback: 127.0.0.N (what the benchmark starts)
+    #[arg(long, hide = true, value_name = "N")]
+    holder: Option<u8>,
 }
 
-/// Connections to one address of loopback: fewer than it has ports for clients.
+/// The most connections to one address of loopback: fewer than it has ports for clients.
 const TO_ONE: usize = 20_000;
+/// Files that a holder has open besides.
+const FILES: u64 = 100;
 /// The answer to [`http::KEY`].
 const ACCEPTED: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
     Connection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
@@ -46,21 +55,21 @@ struct Memory {
 }
 
 pub(super) fn run(options: &Options) -> Result<()> {
+    if let Some(address) = options.holder {
+        return hold(options.connections, address);
+    }
     need_root("Capturing on this kernel", "bench idle")?;
     setup::run(&[Group::Bpf])?;
     run_command(&mut cargo(["build", "--quiet", "--release", "--package", "wstap"]))?;
     let binary = workspace().join("target/release/wstap");
     let folder = wstap_tests::scratch("bench-idle")?;
-    let files = Some(options.connections as u64 * 2 + 1000);
-    setrlimit(Resource::Nofile, Rlimit { current: files, maximum: files })
-        .with_context(|| format!("raising the limit of open files to {files:?}"))?;
     let watched = Watched::enter("wstap-idle")?;
     let charged = Charged::new("wstap-idle")?;
     let ends = options.connections as f64 * 2.0;
 
     say(format!("bench: {} connections without the agent", options.connections));
     let before = slab()?;
-    let open = open(options.connections)?;
+    let open = open(options.connections, &folder)?;
     let without = slab()? - before;
     drop(open);
 
@@ -70,7 +79,7 @@ pub(super) fn run(options: &Options) -> Result<()> {
     let before = memory(&mut agent, &charged)?;
     say(format!("bench: {} connections with the agent", options.connections));
     let began = Instant::now();
-    let open = self::open(options.connections)?;
+    let open = self::open(options.connections, &folder)?;
     let seconds = began.elapsed().as_secs_f64();
     wait(&agent, "the connections to be counted", options.connections as f64)?;
     let with = memory(&mut agent, &charged)?;
@@ -115,22 +124,38 @@ pub(super) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Both ends of accepted connections that say nothing.
-fn open(count: usize) -> Result<Vec<(TcpStream, TcpStream)>> {
-    let listeners = (0..count.div_ceil(TO_ONE))
-        .map(|number| {
-            let address = Ipv4Addr::new(127, 0, 0, u8::try_from(number + 1)?);
-            Ok(TcpListener::bind((address, 0))?)
-        })
-        .collect::<Result<Vec<_>>>()?;
-    let addresses =
-        listeners.iter().map(|listener| Ok(listener.local_addr()?)).collect::<Result<Vec<_>>>()?;
-    let pair = |number: usize| {
-        let at = number / TO_ONE;
-        let (listener, address) = (listeners.get(at), addresses.get(at));
-        accepted(listener.context("a listener")?, *address.context("a listener")?)
-    };
-    (0..count).map(pair).collect()
+/// Programs that hold so many connections together, all of them open.
+fn open(count: usize, folder: &Path) -> Result<Vec<Process>> {
+    let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX).saturating_sub(FILES);
+    let each = TO_ONE.min(usize::try_from(files / 2).unwrap_or(TO_ONE));
+    ensure!(each > 0, "the limit of open files is too low: raise it (ulimit -n)");
+    let mut holders = Vec::new();
+    let mut left = count;
+    while left > 0 {
+        let part = left.min(each);
+        left -= part;
+        let number = (holders.len() + 1).to_string();
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["bench", "idle", "--holder", &number, "--connections", &part.to_string()]);
+        let (process, lines) =
+            Process::start_with_lines(&format!("holder-{number}"), &mut command, folder)?;
+        let line = lines.next().with_context(|| process.log())?;
+        ensure!(line == "open", "{line}");
+        holders.push(process);
+    }
+    Ok(holders)
+}
+
+/// Opens connections, says so, and holds them until it is ended.
+fn hold(count: usize, address: u8) -> Result<()> {
+    let listener = TcpListener::bind((Ipv4Addr::new(127, 0, 0, address), 0))?;
+    let address = listener.local_addr()?;
+    let open = (0..count).map(|_| accepted(&listener, address)).collect::<Result<Vec<_>>>()?;
+    print("open");
+    loop {
+        std::thread::park();
+        ensure!(open.len() == count);
+    }
 }
 
 fn accepted(listener: &TcpListener, address: SocketAddr) -> Result<(TcpStream, TcpStream)> {
