@@ -257,6 +257,7 @@ fn each_rule_that_is_broken_is_named_however_the_header_is_cut() {
         (&b"\x81\x80abcd"[..], false, Violation::MaskedFromServer),
         (b"\x81\x02hi", true, Violation::UnmaskedFromClient),
         (b"\xa1\x02hi", false, Violation::ReservedBits),
+        (b"\x91\x02hi", false, Violation::ReservedBits),
         (b"\xc9\x02hi", false, Violation::ReservedBits),
         (b"\x83\x02hi", false, Violation::ReservedOpcode),
         (b"\x8b\x02hi", false, Violation::ReservedOpcode),
@@ -388,4 +389,101 @@ fn a_range_that_passed_ahead_counts_once_what_was_before_it_has_come() {
     let (next, said) = pass(1000, 2000, 1000);
     assert_eq!(next as usize, message.len(), "a FIN there has missed nothing");
     assert_eq!((said.messages, said.flags), (1, 0));
+}
+
+#[test]
+fn a_place_that_was_lost_within_a_fragmented_message_is_found_again() {
+    let mut half = InOrder::default();
+    assert_eq!(half.pass(b"\x01\x05hello").flags, 0);
+    half.seq += 9;
+    // How the message went on is not known: another one is no broken rule.
+    for _ in 0..3 {
+        half.pass(b"\x81\x05hello");
+    }
+    assert_eq!(half.pass(b"\x81\x02hi").flags, half_flags::LOST_PLACE);
+    assert_eq!(half.pass(b"\x88\x02\x03\xe9").close_code, 1001);
+}
+
+#[test]
+fn the_rests_of_messages_are_no_evidence_and_the_longest_lengths_are() {
+    let mut half = InOrder::default();
+    half.pass(b"\x81\x05hello");
+    half.seq += 9;
+    for _ in 0..9 {
+        assert_eq!(half.pass(b"\x80\x05hello").flags & LOST, LOST);
+    }
+    let whole = [b"\x82\x7f\0\0\0\0\0\x01\0\0".to_vec(), vec![0; 1 << 16]].concat();
+    let short = [b"\x82\x7f\0\0\0\0\0\0\xff\xff".to_vec(), vec![0; 0xffff]].concat();
+    for _ in 0..4 {
+        assert_eq!(half.pass(&short).flags & LOST, LOST, "a length in more bytes than it needs");
+    }
+    for _ in 0..3 {
+        half.pass(&whole);
+    }
+    assert_eq!(half.pass(b"\x81\x02hi").flags, half_flags::LOST_PLACE);
+}
+
+#[test]
+fn a_segment_that_ends_within_a_frame_is_no_evidence() {
+    let mut half = InOrder::default();
+    half.pass(b"\x81\x05hello");
+    half.seq += 9;
+    for _ in 0..4 {
+        half.pass(b"\x81\x02hi");
+        half.pass(b"\x81\x02hi");
+        assert_eq!(half.pass(b"\x81\x09hi").flags, LOST);
+    }
+}
+
+#[test]
+fn nothing_counts_behind_a_close_frame() {
+    let mut half = InOrder::default();
+    let told = half.pass(b"\x88\x02\x03\xe9");
+    half.pass(b"\x89\0\x81\x02hi\x88\x02\x03\xe8");
+    let said = half.pass(b"HTTP/1.1 502 Bad Gateway");
+    assert_eq!((said.close_code, said.violation), (1001, 0));
+    assert_eq!((said.pings, said.messages, said.flags), (0, 0, told.flags));
+}
+
+#[test]
+fn an_rst_behind_a_fin_says_nothing_of_what_was_seen_before() {
+    let mut half = InOrder::default();
+    half.pass(b"\x81\x02hi");
+    half.walk.ended(false, false);
+    half.walk.ended(true, true);
+    assert_eq!(half.walk.summary().flags, half_flags::FIN | half_flags::RST);
+}
+
+#[test]
+fn rsv1_is_told_of_data_frames() {
+    assert_eq!(of(b"\xc1\x02hi", false).flags, half_flags::RSV1);
+    assert_eq!(of(b"\x81\x02hi", false).flags, 0);
+}
+
+#[test]
+fn a_message_in_which_the_place_was_lost_does_not_count() {
+    let mut half = InOrder::default();
+    half.pass(b"\x81\x05hello\x81\x14wor");
+    half.seq += 90;
+    for _ in 0..3 {
+        half.pass(b"\x81\x05hello");
+    }
+    // A fragment is no message.
+    assert_eq!(half.pass(b"\x01\x02hi").messages, 1);
+    assert_eq!(half.pass(b"\x80\x02hi").messages, 2);
+}
+
+#[test]
+fn ranges_that_passed_ahead_one_behind_the_other_are_one() {
+    let stream = [&b"\x81\x1e"[..], &[b'x'; 30]].concat();
+    let mut walk = Walk::default();
+    for (from, to) in [(0, 10), (20, 25), (25, 32), (10, 20)] {
+        let step = Step { frames: 0, begin: from == 0, ..Step::NONE };
+        // All that was received up to then: in order only the first and the last are.
+        let received = if from == 0 { 0 } else { 10 };
+        let segment = Segment { seq: from as u32, received, now_ns: 7 };
+        walk.segment(&step, &segment, &stream[from..to], false);
+    }
+    let said = walk.summary();
+    assert_eq!((said.messages, said.flags, walk.next()), (1, 0, 32));
 }

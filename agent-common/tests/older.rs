@@ -213,6 +213,7 @@ fn fragments_and_what_no_codec_sends_are_no_evidence() {
         b"\x81\x7e\0\x02hi".to_vec(),
         b"\x81\x7f\0\0\0\0\0\0\0\x02hi".to_vec(),
         b"\x81\x7f\x80\0\0\0\0\0\0\x02hi".to_vec(),
+        [b"\x82\x7f\0\0\0\0\0\0\xff\xff".to_vec(), vec![0; 0xffff]].concat(),
         b"\x81\x03hi".to_vec(),
         b"\x81".to_vec(),
         // Reserved bits and opcodes, a compressed and a long control frame.
@@ -227,4 +228,17 @@ fn fragments_and_what_no_codec_sends_are_no_evidence() {
         assert_eq!(whole_frames(bytes.as_slice()), None, "{bytes:x?}");
     }
     assert_eq!(whole_frames(b"\xc1\x02hi".as_slice()), Some(0), "permessage-deflate");
+}
+
+#[test]
+fn three_segments_or_some_with_others_between_are_not_enough() {
+    let mut connection = Connection::new([5, 6]);
+    connection.segment(0, &text(5, MASK));
+    connection.segment(1, &text(5, None));
+    connection.segment(0, &text(5, MASK));
+    assert!(connection.found.is_none());
+    let one = Evidence::default().take(5, 7, true);
+    assert_eq!(one.take(12, 7, true).segments, 2);
+    assert_eq!(one.take(13, 7, true).segments, 1, "a byte between them was not judged");
+    assert_eq!(one.take(12, 7, false).segments, 1, "another side's frames");
 }
