@@ -104,14 +104,15 @@ fn connections_older_than_the_agent_are_followed_to_their_end() -> Result<()> {
     ensure!(metrics.count("wstap_connections_found_total", &[]) == 2 * legs as u64);
 
     let mut expected: BTreeMap<_, usize> = BTreeMap::new();
-    let mut by_port = BTreeMap::new();
+    let mut by_ports = BTreeMap::new();
     for older in &open {
         for role in ["server", "client"] {
             let initiator = if (role == "server") == older.by_server { "local" } else { "peer" };
             *expected.entry((role, u64::from(older.how.code()), initiator)).or_default() +=
                 if older.proxied { 2 } else { 1 };
-            let port = older.stream.local_addr()?.port().to_string();
-            by_port.insert((port, role), (older.how, initiator));
+            // Both ports: nginx's own connection to a backend may well have a port of one of these clients.
+            let ports = (older.stream.local_addr()?.port(), older.stream.peer_addr()?.port());
+            by_ports.insert((ports, role), (older.how, initiator));
         }
     }
     for mut older in open {
@@ -128,10 +129,9 @@ fn connections_older_than_the_agent_are_followed_to_their_end() -> Result<()> {
         let initiator = if event["initiator"] == "local" { "local" } else { "peer" };
         let code = event["code"].as_u64().context("no code")?;
         *told.entry((role, code, initiator)).or_default() += 1;
-        let client = if role == "server" { &event["peer"] } else { &event["local"] };
-        let port = client.as_str().and_then(|address| address.rsplit_once(':'));
-        let port = port.context("no port")?.1.to_owned();
-        if let Some((how, initiator)) = by_port.get(&(port, role)) {
+        let (client, server) = if role == "server" { ("peer", "local") } else { ("local", "peer") };
+        let ports = port(&event[client]).zip(port(&event[server])).context("no port")?;
+        if let Some((how, initiator)) = by_ports.get(&(ports, role)) {
             ensure!(code == u64::from(how.code()) && event["initiator"] == *initiator, "{event}");
         }
         // The first two each way are the evidence; what made it enough is counted.
@@ -149,8 +149,12 @@ fn connections_older_than_the_agent_are_followed_to_their_end() -> Result<()> {
 /// Whether it is the end of a connection at a server on one of these ports; the host may have other traffic.
 fn is_closure_at(event: &Value, ports: &[u16]) -> bool {
     let server = if event["role"] == "server" { &event["local"] } else { &event["peer"] };
-    let port = server.as_str().and_then(|server| server.rsplit_once(':')?.1.parse().ok());
-    event["type"] == "closure" && port.is_some_and(|port| ports.contains(&port))
+    event["type"] == "closure" && port(server).is_some_and(|port| ports.contains(&port))
+}
+
+/// The port of an address.
+fn port(address: &Value) -> Option<u16> {
+    address.as_str()?.rsplit_once(':')?.1.parse().ok()
 }
 
 /// What one end of some other protocol sends, of `seed`'s bytes.
