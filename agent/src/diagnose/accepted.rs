@@ -242,7 +242,7 @@ fn left_after_http10(case: &Case<'_>) -> Option<Finding> {
 fn rejected_after_accept(case: &Case<'_>) -> Option<Finding> {
     let opening = opening(case)?;
     let close = opening.close?;
-    if close.sender == client_end(case) {
+    if close.sender? == client_end(case) {
         return None;
     }
     let sure = verdict_of_close(&close)?;

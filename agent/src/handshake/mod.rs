@@ -173,8 +173,8 @@ pub struct Opening {
 pub struct EarlyClose {
     /// The code; 1005 when the frame has none.
     pub code: u16,
-    /// Who sent it.
-    pub sender: End,
+    /// Who sent it; `None` when it may be the answer to one of the other side that was not seen.
+    pub sender: Option<End>,
     /// How long after the 101.
     pub after: Duration,
     /// Data messages that the server had sent before it.

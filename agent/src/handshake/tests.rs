@@ -147,7 +147,7 @@ fn the_first_moments_and_the_closure() {
     let opening = bench.exchange().opening.expect("a 101");
     let expected = EarlyClose {
         code: 1008,
-        sender: End::Local,
+        sender: Some(End::Local),
         after: Duration::from_millis(5),
         messages_from_server: 1,
         messages_from_client: 0,
@@ -162,6 +162,50 @@ fn the_first_moments_and_the_closure() {
     assert_eq!((closure.code, closure.clean, closure.initiator), (1008, true, Some(End::Local)));
     assert_eq!(closure.handshake.and_then(|h| h.origin).as_deref(), Some("http://o"));
     assert_eq!((closure.messages_in, closure.messages_out), (0, 1));
+}
+
+#[test]
+fn a_close_frame_is_not_the_first_when_the_other_half_lost_its_place() {
+    for flags in [half_flags::LOST_PLACE, half_flags::LOST_PLACE | half_flags::UNSYNCHRONISED] {
+        let mut bench = Bench::new();
+        bench.request(100, GET);
+        bench.response(500, SWITCHING);
+        let opened_ns = bench.now;
+        // The client's own close frame, to which this is the answer, may be among what was not seen.
+        let request = HalfSummary { flags, ..Default::default() };
+        let response =
+            HalfSummary { close_code: 4000, close_ns: opened_ns + MS, ..Default::default() };
+        let summary = Summary { opened_ns, request, response };
+        bench.summary(Kind::Frame, half::RESPONSE, flags::TUNNEL, summary);
+        bench.wait(1_100);
+        let close = bench.exchange().opening.and_then(|opening| opening.close).expect("a close");
+        assert_eq!((close.code, close.sender), (4000, None));
+        bench.summary(Kind::Ending, half::RESPONSE, flags::TUNNEL, summary);
+        bench.summary(Kind::Closed, half::REQUEST, flags::TUNNEL, summary);
+        let closure = bench.closure();
+        assert_eq!((closure.code, closure.initiator), (4000, None));
+        assert!(closure.by_close_frame && !closure.synchronised);
+    }
+}
+
+#[test]
+fn two_close_frames_have_an_order_even_when_a_place_was_lost() {
+    let mut bench = Bench::new();
+    bench.request(100, GET);
+    bench.response(500, SWITCHING);
+    let opened_ns = bench.now;
+    let close = |after, flags| HalfSummary {
+        close_code: 1001,
+        close_ns: opened_ns + after,
+        flags,
+        ..Default::default()
+    };
+    let request = close(2 * MS, half_flags::LOST_PLACE);
+    let summary = Summary { opened_ns, request, response: close(MS, 0) };
+    bench.summary(Kind::Frame, half::RESPONSE, flags::TUNNEL, summary);
+    bench.wait(1_100);
+    let close = bench.exchange().opening.and_then(|opening| opening.close);
+    assert_eq!(close.and_then(|close| close.sender), Some(End::Local));
 }
 
 #[test]

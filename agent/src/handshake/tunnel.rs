@@ -38,12 +38,20 @@ fn violation(half: &HalfSummary) -> Option<Violation> {
     })
 }
 
-/// The first close frame: its code, when it passed, and who sent it.
-fn first_close(summary: &Summary, role: Role) -> Option<(u16, u64, End)> {
-    let halves = [(&summary.request, half::REQUEST), (&summary.response, half::RESPONSE)];
-    let closes = halves.into_iter().filter(|(walk, _)| walk.close_code != 0);
-    let first = closes.min_by_key(|(walk, _)| walk.close_ns);
-    first.map(|(walk, of)| (walk.close_code, walk.close_ns, sender(role, of)))
+/// Whether the walk of a half lost its place: a close frame may have passed unseen.
+fn is_lost(half: &HalfSummary) -> bool {
+    half.flags & (half_flags::LOST_PLACE | half_flags::UNSYNCHRONISED) != 0
+}
+
+/// The first close frame: its code, when it passed, and who sent it, unless it may be the answer to one of the
+/// other half that was not seen.
+fn first_close(summary: &Summary, role: Role) -> Option<(u16, u64, Option<End>)> {
+    let (request, response) = (&summary.request, &summary.response);
+    let halves = [(request, response, half::REQUEST), (response, request, half::RESPONSE)];
+    let closes = halves.into_iter().filter(|(walk, ..)| walk.close_code != 0);
+    let (walk, other, of) = closes.min_by_key(|(walk, ..)| walk.close_ns)?;
+    let is_first = other.close_code != 0 || !is_lost(other);
+    Some((walk.close_code, walk.close_ns, is_first.then(|| sender(role, of))))
 }
 
 /// Takes what a summary says of the first moments after a 101 into `opening`.
@@ -112,7 +120,7 @@ pub(super) fn closure(
         _ => None,
     };
     let initiator = match (close, tunnel.end) {
-        (Some((.., sender)), _) => Some(sender),
+        (Some((.., sender)), _) => sender,
         (None, Some((_, end, _))) => Some(end),
         (None, None) => only_ended,
     };
@@ -120,7 +128,6 @@ pub(super) fn closure(
         Role::Server => (&summary.request, &summary.response),
         Role::Client => (&summary.response, &summary.request),
     };
-    let lost = |walk: &HalfSummary| has(walk, half_flags::LOST_PLACE | half_flags::UNSYNCHRONISED);
     let last_ns = summary.request.last_ns.max(summary.response.last_ns).max(summary.opened_ns);
     let since =
         |from: u64| Duration::from_nanos(if from == 0 { 0 } else { ended_ns.saturating_sub(from) });
@@ -138,7 +145,7 @@ pub(super) fn closure(
         messages_out: from_local.messages,
         pings_in: from_peer.pings,
         pings_out: from_local.pings,
-        synchronised: !lost(&summary.request) && !lost(&summary.response),
+        synchronised: !is_lost(&summary.request) && !is_lost(&summary.response),
         violation: violation(&summary.response)
             .map(|rule| (rule, sender(role, half::RESPONSE)))
             .or_else(|| {

@@ -317,7 +317,10 @@ fn a_tunnel_to_its_end() {
     assert_eq!((closure.messages_in, closure.messages_out), (0, 1));
     assert!(closure.synchronised);
     let opening = said.exchanges[0].opening.clone().expect("a 101");
-    assert_eq!(opening.close.map(|close| (close.code, close.sender)), Some((1000, End::Peer)));
+    assert_eq!(
+        opening.close.map(|close| (close.code, close.sender)),
+        Some((1000, Some(End::Peer)))
+    );
 
     // The same ends again are another connection, also with the same sequence numbers (recordings in a row).
     for shift in [0, 77_777] {

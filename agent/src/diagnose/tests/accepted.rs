@@ -20,7 +20,7 @@ fn opened(head: RequestHead, opening: Opening) -> Verdict {
 fn close(code: u16, from_client: u32) -> Opening {
     let close = EarlyClose {
         code,
-        sender: End::Local,
+        sender: Some(End::Local),
         after: Duration::from_millis(4),
         messages_from_server: 1,
         messages_from_client: from_client,
@@ -142,8 +142,12 @@ fn a_close_within_moments_is_a_refusal_by_its_code() {
         assert_eq!(said(&opened(request(&[]), close(code, from_client))), want, "{code}");
     }
     let mut own = close(4000, 0);
-    own.close.as_mut().unwrap().sender = End::Peer;
+    own.close.as_mut().unwrap().sender = Some(End::Peer);
     assert_eq!(opened(request(&[]), own).outcome, Outcome::Accepted);
+    // Whose it is cannot be told: it is not held against the server.
+    let mut unknown = close(1008, 0);
+    unknown.close.as_mut().unwrap().sender = None;
+    assert_eq!(opened(request(&[]), unknown).outcome, Outcome::Accepted);
 }
 
 #[test]
