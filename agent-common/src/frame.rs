@@ -102,7 +102,40 @@ pub struct Walk {
     /// 1 between the fragments of a message; [`UNKNOWN`] until the first data frame of a walk that
     /// began between two frames of an older connection.
     fragmented: u8,
-    reserved: [u8; 5],
+    reserved: u8,
+    /// Who is in the walk; outlives [`Self::begin`].
+    pub turn: Turn,
+}
+
+/// Whose turn it is in a walk, which takes one segment at a time. Segments of the same direction may come on two CPUs
+/// at once: what comes in is not under the socket's lock yet, and the CPU of a flow changes.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(transparent)]
+pub struct Turn(u32);
+
+impl Turn {
+    /// Takes the turn for a segment. False while another segment has it: then this one must not be walked, and is one
+    /// that was never seen, which the walk finds by the sequence numbers of the next.
+    ///
+    /// `add` adds to the word, at once for all CPUs.
+    #[inline(always)]
+    #[must_use = "without the turn nothing may be walked"]
+    pub fn take(&mut self, add: impl Fn(&mut u32, u32)) -> bool {
+        add(&mut self.0, 1);
+        // Of two that come at once, one reads both, or each does. Volatile: another CPU writes it too.
+        // SAFETY: it is a reference.
+        let alone = unsafe { (&raw const self.0).read_volatile() } == 1;
+        if !alone {
+            self.end(add);
+        }
+        alone
+    }
+
+    /// Gives the turn back.
+    #[inline(always)]
+    pub fn end(&mut self, add: impl Fn(&mut u32, u32)) {
+        add(&mut self.0, u32::MAX);
+    }
 }
 
 /// [`Walk::flags`]: the walk began.
@@ -131,7 +164,22 @@ impl Walk {
     /// A frame begins at `seq`.
     #[inline(always)]
     pub fn begin(&mut self, seq: u32) {
-        *self = Self { next: seq, flags: STARTED, ..Self::default() };
+        // All but the turn, which another CPU may be asking for.
+        self.last_ns = 0;
+        self.close_ns = 0;
+        self.remaining = 0;
+        self.header = [0; HEADER];
+        self.next = seq;
+        self.ahead_from = 0;
+        self.ahead_to = 0;
+        self.messages = 0;
+        self.pings = 0;
+        self.close_code = 0;
+        self.violation = 0;
+        self.flags = STARTED;
+        self.have = 0;
+        self.evidence = 0;
+        self.fragmented = 0;
     }
 
     /// The walk joins at `seq` without knowing where a frame begins.

@@ -373,6 +373,45 @@ fn a_burst_of_more_frames_than_steps_is_no_evidence_of_a_frames_beginning() {
     assert_eq!(half.pass(b"\x88\x02\x03\xe9").close_code, 1001);
 }
 
+/// A segment that comes while another is in the walk: what is said in the end.
+fn at_once(first: &[u8], at_once: &[u8], behind: &[u8]) -> (HalfSummary, u32) {
+    let add = |word: &mut u32, number: u32| *word = word.wrapping_add(number);
+    let mut half = InOrder::default();
+    half.pass(b"\x81\x02hi");
+    assert!(half.walk.turn.take(add));
+    assert!(!half.walk.turn.take(add), "the second is not walked");
+    half.pass(first);
+    half.walk.turn.end(add);
+    half.seq += at_once.len() as u32;
+    assert!(half.walk.turn.take(add), "nobody is in it");
+    let said = half.pass(behind);
+    half.walk.turn.end(add);
+    (said, half.walk.next())
+}
+
+#[test]
+fn of_two_segments_in_the_walk_at_once_one_is_as_if_it_was_not_seen() {
+    let frame = b"\x81\x05hello";
+    // A frame's beginning may be among what was not walked.
+    let (said, next) = at_once(frame, b"\x81\x05hel", b"lo\x88\x02\x03\xe8");
+    assert_eq!((said.messages, said.close_code, said.violation, said.flags), (2, 0, 0, LOST));
+    assert_eq!(next, 4 + 7 + 5 + 6);
+    // It was payload.
+    let (said, _) = at_once(b"\x81\x0fhello", b"hello", b"hello\x81\x02hi");
+    assert_eq!((said.messages, said.flags), (3, 0));
+}
+
+#[test]
+fn a_walk_that_begins_keeps_whose_turn_it_is() {
+    let add = |word: &mut u32, number: u32| *word = word.wrapping_add(number);
+    let mut walk = Walk::default();
+    assert!(walk.turn.take(add));
+    walk.begin(5);
+    assert!(!walk.turn.take(add));
+    walk.turn.end(add);
+    assert!(walk.turn.take(add));
+}
+
 #[test]
 fn a_range_that_passed_ahead_counts_once_what_was_before_it_has_come() {
     let message = [b"\x82\x7e\x0b\xb8".as_slice(), &[b'x'; 3000]].concat();

@@ -59,6 +59,17 @@ pub static CALLS: HashMap<u64, Call, 8192> = HashMap::new();
 #[btf_map]
 pub static COUNTERS: PerCpuArray<u64, COUNT> = PerCpuArray::new();
 
+/// Adds to a word that other CPUs, and programs that interrupt this one, add to as well.
+// `core` has no atomic addition for this target, the machine has one (BPF_XADD, Linux 3.18). It gives nothing back: what
+// does came with 5.12.
+#[inline(always)]
+pub fn add(word: &mut u32, number: u32) {
+    // SAFETY: the word is aligned, and a reference.
+    unsafe {
+        core::arch::asm!("lock *(u32 *)({word} + 0) += {number}", word = in(reg) word, number = in(reg) u64::from(number));
+    }
+}
+
 /// Counts one.
 #[inline(always)]
 pub fn count(counter: Counter) {

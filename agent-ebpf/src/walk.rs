@@ -12,6 +12,7 @@ use wstap_common::{
 
 use crate::{
     hooks::skb::{full_socket, passed},
+    maps::add,
     packet::SkbPayload,
     streams::Tunnel,
     ways,
@@ -30,10 +31,16 @@ pub extern "C" fn ws_walk(skb: *mut __sk_buff, way: u32, place: u64, seq: u32) -
     let Some(walk) = walk(sk, from_client, begin) else { return 0 };
     let step = Step { frames: place as u32, begin, join: way & ways::JOIN != 0, ..Step::NONE };
     let len = (place >> 32) as u32;
+    if !walk.turn.take(add) {
+        return 0;
+    }
     let received = if walk.is_next(seq.wrapping_add(step.frames)) {
         seq
     } else {
-        let Some(received) = passed(sk, way & ways::INCOMING != 0) else { return 0 };
+        let Some(received) = passed(sk, way & ways::INCOMING != 0) else {
+            walk.turn.end(add);
+            return 0;
+        };
         received
     };
     // SAFETY: the helper has no preconditions.
@@ -48,7 +55,9 @@ pub extern "C" fn ws_walk(skb: *mut __sk_buff, way: u32, place: u64, seq: u32) -
             at = ws_walk_steps(skb, way, start, at);
         }
     }
-    u32::from(walk.leave(at, len))
+    let news = walk.leave(at, len);
+    walk.turn.end(add);
+    u32::from(news)
 }
 
 /// Further steps of [`ws_walk`] from `at`; gives the offset behind them.

@@ -19,7 +19,12 @@ use super::{
     emit::{wp_name, wp_send_bytes, wp_send_summary},
     memory::Memory,
 };
-use crate::{emit::Meta, maps::count, streams::Tunnel, ways};
+use crate::{
+    emit::Meta,
+    maps::{add, count},
+    streams::Tunnel,
+    ways,
+};
 
 /// Two words in one, the first in the upper half.
 #[inline(always)]
@@ -202,6 +207,9 @@ pub extern "C" fn wp_walk(sk: u64, base: u64, place: u64, numbers: u64, now_ns: 
     let step = Step { frames, begin, join: way & ways::JOIN != 0, ..Step::NONE };
     let len = place as u32;
     let Some(walk) = walk(sk, from_client, begin) else { return 0 };
+    if !walk.turn.take(add) {
+        return 0;
+    }
     let mut at = walk.enter(&step, &segment, len);
     let mut steps = 0;
     while steps < STEPS && at < len {
@@ -209,7 +217,9 @@ pub extern "C" fn wp_walk(sk: u64, base: u64, place: u64, numbers: u64, now_ns: 
         at = wp_walk_step(sk, base, place, at);
     }
     let Some(walk) = self::walk(sk, from_client, false) else { return 0 };
-    u32::from(walk.leave(at, len))
+    let news = walk.leave(at, len);
+    walk.turn.end(add);
+    u32::from(news)
 }
 
 /// One step of [`wp_walk`] from `at`; gives the offset behind it.
