@@ -4,7 +4,7 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Counter {
-    /// Records that the hooks wanted to send. Always `Seen = delivered + RingFull`.
+    /// Records that the hooks set out to send. Always `Seen = delivered + RingFull`.
     Seen = 0,
     /// Records that found the ring full.
     RingFull = 1,
@@ -20,6 +20,9 @@ pub enum Counter {
     Found = 6,
     /// Calls whose bytes the probe family could not read, or not all of them, while they mattered.
     Unread = 7,
+    /// Requests that were not told, nor was what followed them, because the ring was crowded. Of a GET it was not looked
+    /// whether it is a handshake.
+    Shed = 8,
 }
 
 impl Counter {
@@ -33,6 +36,7 @@ impl Counter {
         Self::Opened,
         Self::Found,
         Self::Unread,
+        Self::Shed,
     ];
 }
 

@@ -40,6 +40,11 @@ pub trait Payload {
         scan::names_websocket(self, offset)
     }
 
+    /// See [`scan::chunk_has_ends`].
+    fn chunk_has_ends(&self, offset: u32) -> bool {
+        scan::chunk_has_ends(self, offset)
+    }
+
     /// See [`scan::chunk_names_websocket`].
     fn chunk_names_websocket(&self, offset: u32) -> bool {
         scan::chunk_names_websocket(self, offset)

@@ -482,3 +482,104 @@ fn a_client_that_sends_nothing_after_the_101_ends_in_its_place() {
     assert_eq!(wire.codes(), ((0, 0), false));
     assert_eq!(wire.host.asked.summaries, [(Kind::Ending as u8, half::REQUEST)]);
 }
+
+#[test]
+fn the_word_is_found_wherever_it_stands() {
+    for word in ["websocket", "WebSocket", "WEBSOCKET"] {
+        for before in (0..600).chain(4080..4088) {
+            let mut bytes = vec![b'x'; before];
+            bytes.extend_from_slice(word.as_bytes());
+            for behind in [0, 1, 130] {
+                let bytes = [&bytes[..], &vec![b'y'; behind]].concat();
+                assert!(bytes[..].names_websocket(0), "{before}, {behind}");
+                assert!(bytes[..].names_websocket(before as u32), "{before}, {behind}");
+                assert!(!bytes[..].names_websocket(before as u32 + 1), "{before}, {behind}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_only_begins_and_ends_like_the_word_is_not_the_word() {
+    for other in ["wxxxxxxxt", "websocke", "ebsocket", "web-socket", "websxcket", "w\u{e9}bsocket"]
+    {
+        for before in 0..130 {
+            let text = " ".repeat(before) + other + &" ".repeat(40);
+            assert!(!text.as_bytes().names_websocket(0), "{other}, {before}");
+        }
+    }
+}
+
+/// What each half of a connection said, in order.
+type Before<'a> = &'a [(u8, &'a [u8])];
+
+/// A connection on which `before` was said, and whether a segment is then presumed to be a handshake.
+fn presumed(before: Before<'_>, at: i32, received: i32, bytes: &[u8]) -> (Wire, bool) {
+    let mut wire = Wire::new([7, 9]);
+    for (half, bytes) in before {
+        wire.say(*half, bytes, &whole());
+    }
+    let next = wire.seq(half::REQUEST, 0);
+    let segment = Segment {
+        seq: next.wrapping_add_signed(at),
+        received: next.wrapping_add_signed(received),
+        now_ns: 7,
+    };
+    let presumed = wire.request.presume(wire.response.word, &segment, bytes);
+    if presumed {
+        wire.said[0] += bytes.len();
+    }
+    (wire, presumed)
+}
+
+#[test]
+fn a_get_that_is_presumed_is_a_handshake_to_what_comes_behind_it() {
+    let befores: [Before<'_>; 3] = [
+        &[],
+        &[(half::REQUEST, ORDINARY), (half::RESPONSE, FOUND)],
+        &[(half::REQUEST, REQUEST), (half::RESPONSE, REFUSED)],
+    ];
+    for before in befores {
+        // Its 101 is followed.
+        let (mut wire, is_presumed) = presumed(before, 0, 0, REQUEST);
+        assert!(is_presumed);
+        wire.say(half::RESPONSE, ACCEPTED, &whole());
+        wire.say(half::REQUEST, FROM_CLIENT, &whole());
+        wire.say(half::RESPONSE, FROM_SERVER, &whole());
+        assert_eq!((wire.host.asked.opened, wire.codes()), (1, (CODES, false)));
+
+        // Behind any other answer the next request is told.
+        let (mut wire, is_presumed) = presumed(before, 0, 0, ORDINARY);
+        assert!(is_presumed);
+        let epoch = wire.request.word as u16;
+        wire.say(half::RESPONSE, REFUSED, &whole());
+        let from = wire.said[0];
+        wire.say(half::REQUEST, REQUEST, &whole());
+        assert_eq!(wire.together(half::REQUEST, from).as_deref(), Some(REQUEST));
+        assert_eq!(wire.request.word as u16, epoch + 1);
+    }
+}
+
+#[test]
+fn what_is_not_that_simple_is_not_presumed() {
+    let post = b"POST /chat HTTP/1.1\r\nHost: app.example\r\n\r\n";
+    let cases: [(Before<'_>, i32, i32, &[u8]); 8] = [
+        (&[], 0, 0, post),
+        (&[], 0, 0, &REQUEST[..REQUEST.len() - 1]),
+        // Sent again, ahead of its turn, behind bytes that nobody saw.
+        (&[], -10, 0, REQUEST),
+        (&[], 10, 0, REQUEST),
+        (&[], 10, 10, REQUEST),
+        // Under way, in content, after a 101.
+        (&[(half::REQUEST, REQUEST)], 0, 0, REQUEST),
+        (&[(half::REQUEST, post)], 0, 0, REQUEST),
+        (&[(half::REQUEST, REQUEST), (half::RESPONSE, ACCEPTED)], 0, 0, REQUEST),
+    ];
+    for (number, (before, at, received, bytes)) in cases.into_iter().enumerate() {
+        let (wire, is_presumed) = presumed(before, at, received, bytes);
+        let word = wire.request.word;
+        assert!(!is_presumed, "case {number}");
+        let (untouched, _) = presumed(before, at, received, b"");
+        assert_eq!((word, wire.request.next), (untouched.request.word, untouched.request.next));
+    }
+}

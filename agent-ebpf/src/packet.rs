@@ -204,6 +204,11 @@ impl Payload for SkbPayload {
     }
 
     #[inline(always)]
+    fn chunk_has_ends(&self, offset: u32) -> bool {
+        scans::ws_chunk_ends(self.skb, self.start, offset) != 0
+    }
+
+    #[inline(always)]
     fn chunk_names_websocket(&self, offset: u32) -> bool {
         scans::ws_chunk_names(self.skb, self.start, offset) != 0
     }

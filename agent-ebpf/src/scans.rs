@@ -19,6 +19,13 @@ pub extern "C" fn ws_names_word(skb: *mut __sk_buff, start: u32, offset: u32) ->
     u32::from(scan::names_websocket(&SkbPayload::at(skb, start), offset))
 }
 
+/// [`scan::chunk_has_ends`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn ws_chunk_ends(skb: *mut __sk_buff, start: u32, offset: u32) -> u32 {
+    u32::from(scan::chunk_has_ends(&SkbPayload::at(skb, start), offset))
+}
+
 /// [`scan::chunk_names_websocket`].
 #[unsafe(no_mangle)]
 #[inline(never)]

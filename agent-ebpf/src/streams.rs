@@ -31,8 +31,8 @@ pub struct Stream {
     pub response_lost: u8,
     /// Bits of `record::flags` that every record of the connection has: `FOUND` or none. Written once.
     pub flags: u8,
-    /// The epoch of the last candidate that found the ring crowded, with [`SHED`]. Written by the request
-    /// half's hook.
+    /// The epoch of the last candidate, with [`SHED`], when it was not told because the ring was crowded. Written by
+    /// the request half's hook.
     pub shed: u32,
 }
 

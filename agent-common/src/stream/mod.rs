@@ -10,6 +10,7 @@
 //!  Idle --with content, without it---> Busy       Status --1xx--> Status
 //!  Busy --an answer began------------> Idle       Status --101, head ended--> Tunnel
 //!  Idle --the word, or no head's end-> Head       Status --any other--> Rest (up to REST_CAP)
+//!  Idle --presumed, when crowded-----> Head
 //!  Head --bytes behind the head------> Early      Rest --a request is pending--> Status
 //!  Head --answered, not 101----------> Idle       Tunnel: the frame walk
 //!  Head, Early --answered 101--------> Tunnel

@@ -119,10 +119,10 @@ fn observe(skb: *mut __sk_buff, incoming: bool) -> Option<()> {
             if stream.is_null() && ws_walk(skb, way, pair(packet.payload.len(), 0), seq) != 0 {
                 ws_news(skb, way);
             }
-        } else if requests {
-            ws_request(skb, start, way, numbers);
-        } else {
+        } else if !requests {
             ws_response(skb, start, way, numbers);
+        } else if !is_crowded() || ws_presume(skb, start, way, numbers) == 0 {
+            ws_request(skb, start, way, numbers);
         }
     }
     if packet.fin || packet.rst {
@@ -164,6 +164,47 @@ pub extern "C" fn ws_request(skb: *mut __sk_buff, start: u32, way: u32, numbers:
     };
     observe::request_data(&mut hook, request, other, &segment, &SkbPayload::at(skb, start));
     1
+}
+
+/// Sheds a request, when it is one that needs no look ([`RequestHalf::presume`]); 0 when it is not. As [`ws_request`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn ws_presume(skb: *mut __sk_buff, start: u32, way: u32, numbers: u64) -> u32 {
+    let Some(mut hook) = Hook::new(skb, way) else { return 0 };
+    let stream = hook.stream;
+    // SAFETY: as in `ws_request`.
+    let (request, other) =
+        unsafe { (&mut (*stream).request, (&raw const (*stream).response.word).read_volatile()) };
+    if !request.presume(other, &segment(numbers), &SkbPayload::at(skb, start)) {
+        return 0;
+    }
+    let epoch = request.word as u16;
+    hook.shed(epoch);
+    1
+}
+
+/// Whether nothing of a candidate is told because the ring was crowded when it came; as [`ws_request`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn ws_sheds(skb: *mut __sk_buff, way: u32, half: u32, epoch: u32) -> u32 {
+    let Some(mut hook) = Hook::new(skb, way) else { return 1 };
+    let epoch = epoch as u16;
+    if hook.is_shed(epoch) {
+        return 1;
+    }
+    if half != u32::from(half::REQUEST) {
+        return 0;
+    }
+    if is_crowded() {
+        hook.shed(epoch);
+        // What came before may have been told.
+        hook.lost(half::REQUEST);
+        return 1;
+    }
+    // Or it would be believed of another candidate, 65,536 later.
+    // SAFETY: as in `ws_request`.
+    unsafe { (&raw mut (*hook.stream).shed).write_volatile(0) };
+    0
 }
 
 /// A segment with data of the half that responds; as [`ws_request`].
@@ -345,21 +386,20 @@ impl Hook {
         Meta { kind, half, epoch, flags, role, way: self.way }.pack()
     }
 
-    /// Whether the candidate is not told because the ring was crowded when it came: of a handshake that cannot be
-    /// told whole, nothing is, and that costs whom it passes by the least.
+    /// Whether the candidate is not told because the ring was crowded when it came.
     #[inline(always)]
-    fn is_shed(&mut self, half: u8, epoch: u16) -> bool {
-        let this = SHED | u32::from(epoch);
+    fn is_shed(&self, epoch: u16) -> bool {
         // SAFETY: the stream lives as long as the program runs; an aligned word with one writer.
-        unsafe {
-            let shed = (&raw const (*self.stream).shed).read_volatile() == this;
-            if shed || half != half::REQUEST {
-                return shed;
-            }
-            let crowded = is_crowded();
-            (&raw mut (*self.stream).shed).write_volatile(if crowded { this } else { 0 });
-            crowded
-        }
+        unsafe { (&raw const (*self.stream).shed).read_volatile() == SHED | u32::from(epoch) }
+    }
+
+    /// Sheds a candidate: of a handshake that cannot be told whole, nothing is, and that costs whom it passes by the
+    /// least.
+    #[inline(always)]
+    fn shed(&mut self, epoch: u16) {
+        count(Counter::Shed);
+        // SAFETY: as above, in the hook that writes it.
+        unsafe { (&raw mut (*self.stream).shed).write_volatile(SHED | u32::from(epoch)) };
     }
 
     #[inline(always)]
@@ -378,16 +418,13 @@ impl Hook {
 impl Host for Hook {
     #[inline(always)]
     fn send_bytes(&mut self, half: u8, epoch: u16, step: &Step) {
+        if ws_sheds(self.skb, self.way, u32::from(half), u32::from(epoch)) != 0 {
+            return;
+        }
         let mut flags = 0;
         if step.truncated {
             count(Counter::Truncated);
             flags = flags::TRUNCATED;
-        }
-        if self.is_shed(half, epoch) {
-            count(Counter::Seen);
-            ws_rare(rare::RING_FULL);
-            self.lost(half);
-            return;
         }
         let meta = self.meta(Kind::Bytes, half, epoch, flags);
         if ws_send_bytes(self.skb, meta, step.from, step.len) == 0 {
@@ -399,6 +436,9 @@ impl Host for Hook {
     fn send_summary(&mut self, kind: Kind, half: u8, epoch: u16, rst: bool) {
         // Whether it is an RST, the packet itself says.
         let _ = rst;
+        if kind == Kind::Ending && self.is_shed(epoch) && !self.is_open() {
+            return;
+        }
         let meta = self.meta(kind, half, epoch, 0);
         if ws_send_summary(self.skb, meta) == 0 {
             self.lost(half);

@@ -19,7 +19,10 @@ use aya_ebpf::{
 use wstap_common::{
     counters::Counter,
     record::{Kind, Summary, flags},
-    stream::observe::{Interest, interest},
+    stream::{
+        ResponseHalf,
+        observe::{Interest, interest},
+    },
 };
 
 use crate::{
@@ -27,7 +30,7 @@ use crate::{
     identity::{Identity, mapped},
     maps::{LISTENED, RECORDS, count},
     rare::{self, ws_rare},
-    streams::{Stream, Tunnel},
+    streams::{SHED, Stream, Tunnel},
 };
 
 const AF_INET: u32 = 2;
@@ -93,8 +96,13 @@ fn closed(ops: *mut bpf_sock_ops) -> Option<()> {
     }
     // SAFETY: not null means that it lives as long as the program runs.
     let stream = unsafe { Stream::of(sk).as_ref() }?;
+    let (request, response) = (stream.request.word, stream.response.word);
+    // Of a handshake that was shed nobody waits for the end, unless its frames are followed.
+    if stream.shed == SHED | request & 0xffff && !ResponseHalf::is_tunnel(response) {
+        return None;
+    }
     let lost = stream.request_lost | stream.response_lost != 0;
-    match interest(stream.request.word, stream.response.word, lost) {
+    match interest(request, response, lost) {
         Interest::None => return None,
         Interest::Pending => send(ops, sk, Kind::Closed, stream, 0),
         Interest::Lost => send(ops, sk, Kind::Closed, stream, flags::ANSWERED),

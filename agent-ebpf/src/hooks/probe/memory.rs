@@ -102,6 +102,11 @@ impl Payload for Memory {
     }
 
     #[inline(always)]
+    fn chunk_has_ends(&self, offset: u32) -> bool {
+        wp_chunk_ends(self.base, self.extent, offset) != 0
+    }
+
+    #[inline(always)]
     fn chunk_names_websocket(&self, offset: u32) -> bool {
         wp_chunk_names(self.base, self.extent, offset) != 0
     }
@@ -142,6 +147,13 @@ impl Payload for Memory {
 #[inline(never)]
 pub extern "C" fn wp_names_word(base: u64, extent: u64, offset: u32) -> u32 {
     u32::from(scan::names_websocket(&Memory::new(base, extent), offset))
+}
+
+/// [`scan::chunk_has_ends`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn wp_chunk_ends(base: u64, extent: u64, offset: u32) -> u32 {
+    u32::from(scan::chunk_has_ends(&Memory::new(base, extent), offset))
 }
 
 /// [`scan::chunk_names_websocket`].
