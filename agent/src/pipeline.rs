@@ -27,7 +27,7 @@ use crate::{
     handshake::{Limits, Observation, Pairing},
     judge::{Judge, Judged},
     kernel::{self, Family, Kernel},
-    ring::Reader,
+    ring::{Pace, Reader, Wait},
     selftest::{News, Report, SelfTest},
     sink::{ActiveConnection, AgentStats, HookStats, ProgramStats, Sinks, TableStats},
 };
@@ -219,8 +219,13 @@ struct Numbers {
 struct Path {
     kernel: Arc<Kernel>,
     reader: Reader,
+    ring_bytes: u64,
+    pace: Pace,
+    wait: Wait,
     pairing: Pairing,
     judge: Judge,
+    /// The calls that the probes missed, and when that was read.
+    missed: (u64, u64),
     /// From the records' clock to the time of day.
     offset: Duration,
     numbers: Arc<Numbers>,
@@ -246,8 +251,12 @@ impl Path {
         let path = Self {
             kernel: Arc::new(kernel),
             reader: Reader::new(ring),
+            ring_bytes: settings.ring_bytes.into(),
+            pace: Pace::default(),
+            wait: Wait::No,
             pairing: Pairing::new(limits, offset),
             judge: Judge::new(settings.policy.clone()),
+            missed: (0, 0),
             offset,
             numbers: Arc::default(),
             log,
@@ -300,12 +309,13 @@ impl Path {
         }
     }
 
-    /// Waits for records, takes them, and settles what waited long enough.
+    /// Waits for records, takes them, at most as many as the ring holds, and settles what waited long enough.
     fn turn(&mut self, out: &mut dyn FnMut(Judged)) -> anyhow::Result<()> {
-        self.reader.wait()?;
+        self.reader.wait(self.wait)?;
         if let Some(log) = &mut self.log {
             log();
         }
+        let begun = self.reader.bytes();
         loop {
             let Self { reader, pairing, judge, own, .. } = self;
             // Time has passed as far as the records are read: what waits for one must not be settled
@@ -320,19 +330,34 @@ impl Path {
                 now = newest;
             }
             self.tick(now, out);
-            if !more {
+            if !more || self.reader.bytes() - begun >= self.ring_bytes {
+                let (delivered, shed) = (self.reader.delivered(), self.kernel.count(Counter::Shed));
+                self.wait = self.pace.next(clock::monotonic(), delivered, shed, more);
                 return Ok(());
             }
         }
     }
 
     fn tick(&mut self, now: u64, out: &mut dyn FnMut(Judged)) {
-        let Self { kernel, pairing, judge, offset, own, .. } = self;
-        // Before a deadline is judged: was anything lost that may have been an answer?
-        pairing.set_losses(kernel.count(Counter::RingFull) + kernel.count(Counter::StateRefused));
+        // Before a deadline is judged: was anything lost that may have been an answer? Of a request that was shed
+        // nobody waits for one.
+        let losses = self.losses(now);
+        let Self { pairing, judge, offset, own, .. } = self;
+        pairing.set_losses(monotonic_ns(), losses);
         pairing.tick(now, &mut |seen| judge_others(own, judge, seen, out));
         judge.tick(*offset + Duration::from_nanos(now), out);
         self.tell();
+    }
+
+    /// What was lost so far. The calls that were missed cost a question for each program: those are asked once a
+    /// second, and when it matters.
+    fn losses(&mut self, now: u64) -> u64 {
+        let (missed, asked) = &mut self.missed;
+        if now.saturating_sub(*asked) >= 1_000_000_000 || self.pairing.is_due(now) {
+            (*missed, *asked) = (self.kernel.missed_calls(), now);
+        }
+        let lost = [Counter::RingFull, Counter::StateRefused].map(|lost| self.kernel.count(lost));
+        *missed + lost.iter().sum::<u64>()
     }
 
     /// Takes what is left in the ring and settles everything.
@@ -419,9 +444,12 @@ fn stats(kernel: &Kernel, numbers: &Numbers, naming: &enrich::Counters) -> Agent
     let kernel = kernel.stats();
     AgentStats {
         hooks,
-        seen: kernel.count(Counter::Seen),
+        seen: kernel.count(Counter::Seen) + kernel.count(Counter::Shed),
         delivered,
-        lost: vec![("ring-full", kernel.count(Counter::RingFull))],
+        lost: vec![
+            ("ring-full", kernel.count(Counter::RingFull)),
+            ("shed", kernel.count(Counter::Shed)),
+        ],
         found: kernel.count(Counter::Found),
         unseen: vec![
             (RoleName::Server, value(&numbers.unseen_server)),
@@ -431,6 +459,7 @@ fn stats(kernel: &Kernel, numbers: &Numbers, naming: &enrich::Counters) -> Agent
         bounds: vec![
             ("state-refused", kernel.count(Counter::StateRefused)),
             ("unread", kernel.count(Counter::Unread)),
+            ("missed-calls", kernel.missed_calls),
             ("decode-error", value(&numbers.undecodable)),
             ("handshakes", value(&numbers.evicted_handshakes)),
             ("connections", value(&numbers.evicted_tunnels)),

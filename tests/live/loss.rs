@@ -101,7 +101,9 @@ fn an_answer_lost_in_a_full_ring_is_unobserved_and_never_unanswered() -> Result<
         seen == delivered + lost
     })?;
     let (_, _, lost) = records(&metrics);
-    ensure!(lost > 0, "the ring was never full");
+    let of = |reason| metrics.count("wstap_records_lost_total", &[("reason", reason)]);
+    ensure!(of("shed") > 0 && of("ring-full") > 0, "{metrics:#?}");
+    ensure!(lost == of("shed") + of("ring-full"), "{metrics:#?}");
     Ok(())
 }
 

@@ -6,6 +6,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use crate::http::{RequestHead, ResponseHead};
 
+mod losses;
 mod pairing;
 mod pending;
 mod service;

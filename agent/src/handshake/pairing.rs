@@ -14,6 +14,7 @@ use zerocopy::FromBytes;
 
 use super::{
     Answer, CloseBy, Connection, Exchange, Holder, Observation, Opened, Opening, Role,
+    losses::Losses,
     pending::{Pending, Settled, Why},
     tunnel::{self, Tunnel},
 };
@@ -97,7 +98,7 @@ pub struct Pairing {
     timeout_ns: u64,
     /// Added to a record's time to give the time since the Unix epoch.
     wall_offset_ns: i64,
-    losses: u64,
+    losses: Losses,
     held: usize,
     connections: LruCache<u64, Handshaking>,
     tunnels: LruCache<u64, Tunnel>,
@@ -121,7 +122,7 @@ impl Pairing {
         Self {
             timeout_ns: nanos(limits.handshake_timeout),
             wall_offset_ns: i64::try_from(wall_offset.as_nanos()).unwrap_or(i64::MAX),
-            losses: 0,
+            losses: Losses::default(),
             held: 0,
             connections: bounded(HANDSHAKES_MAX),
             tunnels: bounded(TUNNELS_MAX),
@@ -135,9 +136,14 @@ impl Pairing {
         }
     }
 
-    /// The records lost so far, by any reason that the connection's own flags do not tell.
-    pub fn set_losses(&mut self, losses: u64) {
-        self.losses = losses;
+    /// What had been lost by `now_ns`, by the records' clock, for any reason that the connection's own flags do not tell.
+    pub fn set_losses(&mut self, now_ns: u64, losses: u64) {
+        self.losses.read(now_ns, losses);
+    }
+
+    /// Whether a connection is to be looked at by `now_ns`, so that what was lost must be known.
+    pub fn is_due(&self, now_ns: u64) -> bool {
+        self.deadlines.first().is_some_and(|(entry, _)| *entry <= now_ns)
     }
 
     /// What happened at the bounds so far.
@@ -251,7 +257,7 @@ impl Pairing {
             self.settle(cookie, Why::Abandoned, record.time_ns, out);
             self.forget(cookie);
         }
-        let pending = Pending::new(record.epoch, self.losses);
+        let pending = Pending::new(record.epoch, self.losses.before(record.time_ns));
         let connection = self.connection(record);
         let state = Handshaking { connection, pending, deadline_ns: u64::MAX };
         self.connections.push(record.cookie, state);
@@ -426,7 +432,7 @@ impl Pairing {
     fn settle(&mut self, cookie: u64, why: Why, now: u64, out: Out<'_>) {
         let Some(state) = self.connections.peek_mut(&cookie) else { return };
         let held = state.pending.held();
-        let mut settled = state.pending.settle(why, self.losses, now);
+        let mut settled = state.pending.settle(why, self.losses.now(), now);
         self.held = self.held.saturating_sub(held - state.pending.held());
         let opened = state.pending.opened.take();
         let connection = state.connection.clone();

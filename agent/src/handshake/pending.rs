@@ -72,7 +72,7 @@ pub(super) struct Pending {
     finished: bool,
     /// When the last record came.
     touched_ns: u64,
-    /// The loss counter when this candidate began.
+    /// What had been lost when this candidate began.
     pub(super) losses: u64,
 }
 

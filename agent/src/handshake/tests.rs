@@ -356,6 +356,16 @@ fn no_answer_in_time() {
 }
 
 #[test]
+fn what_was_lost_before_a_handshake_began_is_no_answer_to_it() {
+    let mut bench = Bench::new();
+    bench.pairing.set_losses(bench.now, 1);
+    bench.request(100, GET);
+    bench.pairing.set_losses(bench.now + MS, 1);
+    bench.wait(11_000);
+    assert_eq!(bench.exchange().answer, Answer::TimedOut);
+}
+
+#[test]
 fn what_was_missed_is_not_told_as_silence() {
     // The connection's own flag, the ring's counter, and an answer that the kernel saw.
     let mut bench = Bench::new();
@@ -365,7 +375,14 @@ fn what_was_missed_is_not_told_as_silence() {
 
     let mut bench = Bench::new();
     bench.request(100, GET);
-    bench.pairing.set_losses(1);
+    bench.pairing.set_losses(bench.now, 1);
+    bench.wait(11_000);
+    assert_eq!(bench.exchange().answer, Answer::Unobserved);
+
+    // The request lay on the ring while the loss was read.
+    let mut bench = Bench::new();
+    bench.pairing.set_losses(bench.now + 2 * MS, 1);
+    bench.request(100, GET);
     bench.wait(11_000);
     assert_eq!(bench.exchange().answer, Answer::Unobserved);
 

@@ -138,6 +138,11 @@ impl Kernel {
         stats::sum(&self.counters, counter)
     }
 
+    /// How often the kernel left out a run of a program, in all.
+    pub fn missed_calls(&self) -> u64 {
+        stats::missed_calls(&self.ebpf)
+    }
+
     /// Whether this thread may read what the kernel half counts, and what its programs cost.
     fn is_readable(&self) -> bool {
         self.counters.get(&0, 0).is_ok() && self.stats().programs.len() == self.programs
