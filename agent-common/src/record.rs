@@ -30,6 +30,9 @@ pub enum Kind {
     Found = 6,
     /// Who holds the connection on this host, told by the probe family before its first other record. The content is an [`Owner`].
     Owner = 7,
+    /// After a 101: a FIN of a half passed ahead of bytes that are still to come. TCP takes it once they have, and no
+    /// other packet need tell of it. The content is a [`Summary`].
+    EarlyFin = 8,
 }
 
 impl Kind {
@@ -43,6 +46,7 @@ impl Kind {
             5 => Some(Self::Closed),
             6 => Some(Self::Found),
             7 => Some(Self::Owner),
+            8 => Some(Self::EarlyFin),
             _ => None,
         }
     }
@@ -153,7 +157,7 @@ pub mod half_flags {
     pub const RSV1: u8 = 16;
 }
 
-/// The content of [`Kind::Frame`], [`Kind::Ending`] and [`Kind::Closed`].
+/// The content of [`Kind::Frame`], [`Kind::Ending`], [`Kind::EarlyFin`] and [`Kind::Closed`].
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Summary {

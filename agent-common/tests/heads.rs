@@ -583,3 +583,22 @@ fn what_is_not_that_simple_is_not_presumed() {
         assert_eq!((word, wire.request.next), (untouched.request.word, untouched.request.next));
     }
 }
+
+#[test]
+fn a_fin_ahead_of_other_bytes_is_told_as_such_and_an_rst_is_not() {
+    for (rst, ahead, told) in
+        [(false, 10, true), (true, 10, false), (false, 1 << 20, false), (false, -10, false)]
+    {
+        let mut wire = Wire::new([1, 1]);
+        wire.say(half::REQUEST, REQUEST, &whole());
+        wire.say(half::RESPONSE, ACCEPTED, &whole());
+        let before = wire.host.asked.summaries.len();
+        let received = wire.seq(half::RESPONSE, 0);
+        let seq = received.wrapping_add_signed(ahead);
+        let segment = Segment { seq, received, now_ns: 7 };
+        let words = (wire.request.word, wire.response.word);
+        observe::ending(&mut wire.host, half::RESPONSE, words, received, &segment, rst);
+        let expected = told.then_some((Kind::EarlyFin as u8, half::RESPONSE));
+        assert_eq!(wire.host.asked.summaries[before..], Vec::from_iter(expected), "{rst} {ahead}");
+    }
+}

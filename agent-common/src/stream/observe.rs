@@ -125,10 +125,14 @@ pub fn ending<H: Host>(
         _ => next,
     };
     // A FIN or RST elsewhere than at the next byte is old, early, or forged (RFC 5961 section 3).
-    if segment.seq != segment.received
-        && place(next, segment.received, segment.seq, 1) != Place::Next(0)
-    {
-        return;
+    if segment.seq != segment.received {
+        match place(next, segment.received, segment.seq, 1) {
+            Place::Next(0) => {}
+            Place::Ahead if open && !rst => {
+                return host.send_summary(Kind::EarlyFin, half, request::epoch(request), false);
+            }
+            _ => return,
+        }
     }
     if open && let Some(walk) = host.walk_of(half) {
         walk.ended(segment.seq != next, rst);

@@ -183,7 +183,9 @@ impl Pairing {
                     self.bytes(&record, &content, out);
                 }
             }
-            Some(kind @ (Kind::Frame | Kind::Ending | Kind::Closed | Kind::Found)) => {
+            Some(
+                kind @ (Kind::Frame | Kind::Ending | Kind::EarlyFin | Kind::Closed | Kind::Found),
+            ) => {
                 let Ok((summary, _)) = Summary::read_from_prefix(content) else {
                     self.counters.undecodable += 1;
                     return;
@@ -351,7 +353,7 @@ impl Pairing {
         }
         let older = record.flags & flags::FOUND != 0;
         let Some(tunnel) = self.tunnels.peek_mut(&cookie) else { return };
-        if kind == Kind::Ending && tunnel.end.is_none() {
+        if matches!(kind, Kind::Ending | Kind::EarlyFin) && tunnel.end.is_none() {
             let by = if record.flags & flags::RST != 0 { CloseBy::Rst } else { CloseBy::Fin };
             tunnel.end =
                 Some((by, tunnel::sender(tunnel.connection.role, record.half), record.time_ns));

@@ -255,6 +255,25 @@ fn an_rst_behind_the_end_of_a_socket_is_no_other_end() {
 }
 
 #[test]
+fn a_fin_that_overtook_other_bytes_is_the_first_end() {
+    let mut bench = Bench::new();
+    bench.request(100, GET);
+    bench.response(500, SWITCHING);
+    let opened_ns = bench.now;
+    bench.wait(5_000);
+    bench.exchange();
+    let summary = Summary { opened_ns, ..Default::default() };
+    // The server's FIN, then what it overtook, of which TCP takes both; then the client's FIN.
+    bench.summary(Kind::EarlyFin, half::RESPONSE, flags::TUNNEL, summary);
+    let fin = HalfSummary { flags: half_flags::FIN, ..Default::default() };
+    let summary = Summary { request: fin, ..summary };
+    bench.summary(Kind::Ending, half::REQUEST, flags::TUNNEL, summary);
+    bench.summary(Kind::Closed, half::REQUEST, flags::TUNNEL, summary);
+    let closure = bench.closure();
+    assert_eq!((closure.by, closure.initiator), (CloseBy::Fin, Some(End::Local)));
+}
+
+#[test]
 fn a_connection_older_than_the_agent_is_unseen_until_its_end() {
     let mut bench = Bench::new();
     let opened_ns = bench.now;
