@@ -1,6 +1,7 @@
 //! How connections end, in every way, through real servers, direct and through nginx: the agent says what
 //! the ends did, and nothing else.
 
+mod netem;
 mod scale;
 
 use std::collections::BTreeMap;

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use rustix::process::Signal;
 use serde_json::Value;
 use wstap_tests::agent::{Agent, binary};
-use wstap_tests::{http, scratch, wait_for};
+use wstap_tests::{http, is_slow, scratch, wait_for};
 
 use crate::stage::{Stage, alone};
 
@@ -44,7 +44,8 @@ fn wait_until_gone(kind: &str, ids: &BTreeSet<u64>) -> Result<()> {
 #[test]
 fn an_ended_agent_leaves_nothing_in_the_kernel() -> Result<()> {
     let _alone = alone();
-    for signal in [Signal::TERM, Signal::INT, Signal::KILL] {
+    let signals = [Signal::KILL, Signal::TERM, Signal::INT];
+    for signal in signals.into_iter().take(if is_slow() { 1 } else { 3 }) {
         let folder = scratch("ended")?;
         let mut agent = Agent::start(&folder, &[])?;
         let process = agent.process().id();
@@ -59,7 +60,9 @@ fn an_ended_agent_leaves_nothing_in_the_kernel() -> Result<()> {
             wait_until_gone(kind, ids).with_context(|| format!("{signal:?}"))?;
         }
         // Its socket's file is in nobody's way.
-        Agent::start(&folder, &[])?.stop()?;
+        if !is_slow() {
+            Agent::start(&folder, &[])?.stop()?;
+        }
     }
     Ok(())
 }

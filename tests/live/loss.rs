@@ -14,15 +14,17 @@ use crate::stage::Stage;
 
 /// Handshakes whose answers come while the ring is full. The storm fills it but for what is kept for answers; these fill
 /// that too, with what their content brings: two times 8 KiB each.
-const LATE: usize = 150;
+const LATE: usize = 60;
 /// As much of an answer's content as is told, and more.
 const CONTENT: usize = 10_000;
+/// A ring that the storm fills soon.
+const RING: &str = "262144";
 /// The storm that fills the ring, in handshakes a thread.
-const STORM: usize = 3_000;
+const STORM: usize = 100;
 const THREADS: usize = 4;
 
 /// `wstap_records_*_total`: seen, delivered, lost.
-fn records(metrics: &Metrics) -> (u64, u64, u64) {
+pub(crate) fn records(metrics: &Metrics) -> (u64, u64, u64) {
     let count = |name| metrics.count(name, &[]);
     (
         count("wstap_records_seen_total"),
@@ -33,7 +35,7 @@ fn records(metrics: &Metrics) -> (u64, u64, u64) {
 
 #[test]
 fn an_answer_lost_in_a_full_ring_is_unobserved_and_never_unanswered() -> Result<()> {
-    let mut stage = Stage::new("full-ring", &[])?;
+    let mut stage = Stage::new("full-ring", &["--ring-bytes", RING])?;
     let gate = Arc::new((Mutex::new(false), Condvar::new()));
     let at_gate = Arc::clone(&gate);
     let late = script::serve(move |mut stream| {

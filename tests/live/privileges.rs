@@ -89,7 +89,7 @@ fn three_capabilities_are_enough_and_are_given_up_and_the_results_are_roots() ->
     let cost = |agent: &Agent| -> Result<usize> {
         Ok(agent.metrics()?.of("wstap_program_runs_total").count())
     };
-    ensure!(cost(&stage.agent)? == 3 && cost(&other)? == 3);
+    ensure!(cost(&stage.agent)? >= 3 && cost(&stage.agent)? == cost(&other)?);
     has_shed(root, CAP_SYS_PTRACE | CAP_DAC_READ_SEARCH)?;
     has_shed(other.process().id(), 0)?;
     socket_is_closed_to_others(other.socket())?;

@@ -90,8 +90,11 @@ impl Agent {
     }
 }
 
-/// The built `wstap`, beside the program that asks (a test in `deps/`, or xtask).
+/// The built `wstap`: the one that `WSTAP_BINARY` names, or beside the program that asks (a test in `deps/`, or xtask).
 pub fn binary() -> Result<PathBuf> {
+    if let Some(named) = std::env::var_os("WSTAP_BINARY") {
+        return Ok(named.into());
+    }
     let own = std::env::current_exe()?;
     let beside = own.ancestors().skip(1).take(2).map(|folder| folder.join("wstap"));
     beside

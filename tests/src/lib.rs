@@ -20,8 +20,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-/// How long anything that must happen may take; a busy machine needs only a fraction of it.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+/// How long anything that must happen may take; a busy machine needs only a fraction of it, an emulated one half.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Whether this machine emulates its processor: then a test goes as many rounds as show the same. `cargo xtask vm`
+/// says so in its machines with `WSTAP_SLOW`.
+pub fn is_slow() -> bool {
+    std::env::var_os("WSTAP_SLOW").is_some()
+}
 
 /// The workspace's root.
 pub fn workspace() -> &'static Path {

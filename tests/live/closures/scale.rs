@@ -11,10 +11,10 @@ use anyhow::{Context as _, Result, ensure};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use wstap_tests::agent::Agent;
-use wstap_tests::free_port;
 use wstap_tests::nginx::{Nginx, UPGRADE};
 use wstap_tests::node::{self, Node};
 use wstap_tests::process::{Lines, Process};
+use wstap_tests::{free_port, is_slow};
 
 use super::{CODES, How, RING, Servers};
 use crate::stage;
@@ -32,7 +32,7 @@ const QUIET: Duration = Duration::from_secs(20);
 
 /// Who ends a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum By {
+pub(super) enum By {
     Client,
     Server,
     /// nginx, whose timer runs out.
@@ -42,20 +42,20 @@ enum By {
 }
 
 /// One connection.
-struct Plan {
-    path: String,
-    by: By,
-    how: How,
+pub(super) struct Plan {
+    pub(super) path: String,
+    pub(super) by: By,
+    pub(super) how: How,
     /// Where the client connects to.
-    front: SocketAddr,
+    pub(super) front: SocketAddr,
     /// Whether nginx is there.
-    proxied: bool,
-    deflate: bool,
-    len: usize,
+    pub(super) proxied: bool,
+    pub(super) deflate: bool,
+    pub(super) len: usize,
 }
 
 impl Plan {
-    fn line(&self) -> String {
+    pub(super) fn line(&self) -> String {
         // Of a server that must not end it, none is the last.
         let messages = u8::from(matches!(self.by, By::Client | By::Server));
         json!({
@@ -74,7 +74,7 @@ impl Plan {
     }
 
     /// Whether an event says what was done.
-    fn is_told(&self, event: &Value) -> bool {
+    pub(super) fn is_told(&self, event: &Value) -> bool {
         let at_server = event["role"] == "server";
         let server_end = if at_server { &event["local"] } else { &event["peer"] };
         let at_front = *server_end == self.front.to_string().as_str();
@@ -97,9 +97,9 @@ impl Random {
         (self.0 >> 33) as usize % bound
     }
 
-    /// 0 to 1 MiB, as many small ones as large ones.
+    /// 0 to 1 MiB (64 KiB on a slow machine), as many small ones as large ones.
     fn len(&mut self) -> usize {
-        let most = 1 << self.below(21);
+        let most = 1 << self.below(if is_slow() { 17 } else { 21 });
         self.below(most + 1)
     }
 }
@@ -288,7 +288,7 @@ fn judge(plans: &[Plan], seen: &Seen, took: Duration) -> Result<()> {
     }
     let share = f64::from(u32::try_from(right)?) / f64::from(u32::try_from(total)?);
     println!(
-        "{} connections, {total} ends of legs in {} s: {right} right ({share:.5}), {} wrong, {missing} \
+        "figure: {} connections, {total} ends of legs in {} s: {right} right ({share:.5}), {} wrong, {missing} \
          missing, {unsynchronised} unsynchronised",
         plans.len(),
         took.as_secs(),

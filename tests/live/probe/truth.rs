@@ -13,6 +13,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use wstap_tests::agent::Agent;
 use wstap_tests::http;
+use wstap_tests::metrics::Metrics;
 use wstap_tests::nginx::{Nginx, UPGRADE};
 use wstap_tests::process::Process;
 use wstap_tests::{frames, free_port, scratch, workspace};
@@ -37,8 +38,8 @@ const FAULTS: &[Fault] = &[
     Fault { name: "key-missing", status: 400, causes: &["key-missing"] },
 ];
 
-/// How often each of them.
-const ROUNDS: usize = 40;
+/// How often each of them: more than 200 handshakes.
+const ROUNDS: usize = 34;
 
 fn request(fault: &Fault, number: usize) -> String {
     let path = format!("/{}/chat/{number}", fault.name);
@@ -181,7 +182,23 @@ fn truth(hooks: &str) -> Result<()> {
         ensure!(closure["synchronised"] == true, "{closure:#}");
     }
     let _ = std::fs::remove_file(&socket);
+    costs(&agent.metrics()?);
     agent.stop()
+}
+
+/// Prints what a run of each program cost, where the kernel measures it (`kernel.bpf_stats_enabled`).
+fn costs(metrics: &Metrics) {
+    for runs in metrics.of("wstap_program_runs_total").filter(|runs| runs.value > 0.0) {
+        let program = runs.label("program");
+        let time = metrics.of("wstap_program_run_seconds_total");
+        let seconds: f64 =
+            time.filter(|time| time.label("program") == program).map(|time| time.value).sum();
+        println!(
+            "figure: {program}: {} runs, {:.0} ns each",
+            runs.value,
+            seconds * 1e9 / runs.value
+        );
+    }
 }
 
 #[test]

@@ -1,5 +1,5 @@
-// A `ws` server that sends messages back and, after the first one, or as many as the query says
-// (?messages=N), ends the connection as the path says:
+// A `ws` server on the address that the argument names (127.0.0.1 without one). It sends messages back and, after the
+// first one, or as many as the query says (?messages=N), ends the connection as the path says:
 //
 //   /server/CODE/...   with a close frame, /server/none/... with one without a code
 //   /server/fin/...    with a FIN, /server/rst/... with an RST, and no close frame
@@ -8,7 +8,7 @@
 
 const { WebSocketServer } = require('ws');
 
-const options = { host: '127.0.0.1', port: 0, perMessageDeflate: true };
+const options = { host: process.argv[2] ?? '127.0.0.1', port: 0, perMessageDeflate: true };
 const server = new WebSocketServer(options, () => {
   console.log(`listening ${server.address().port}`);
 });
