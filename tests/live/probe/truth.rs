@@ -187,6 +187,7 @@ fn truth(hooks: &str) -> Result<()> {
 }
 
 /// Prints what a run of each program cost, where the kernel measures it (`kernel.bpf_stats_enabled`).
+#[expect(clippy::print_stdout, reason = "figures for the documentation")]
 fn costs(metrics: &Metrics) {
     for runs in metrics.of("wstap_program_runs_total").filter(|runs| runs.value > 0.0) {
         let program = runs.label("program");

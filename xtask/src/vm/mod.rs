@@ -6,6 +6,8 @@
 mod initramfs;
 mod kernels;
 mod machine;
+mod matrix;
+mod suites;
 
 use std::time::Duration;
 
@@ -16,6 +18,7 @@ use crate::command::{need_root, say};
 use crate::setup::{self, Group};
 use kernels::SERIES;
 use machine::{End, Order};
+use suites::SUITES;
 
 /// Which kernels, and what runs on them.
 #[derive(Args)]
@@ -23,8 +26,11 @@ pub(crate) struct Options {
     /// Only this series of kernels: 5.10, 6.1, 6.12, 6.18 or 7 (may be given again)
     #[arg(long, value_name = "SERIES", value_parser = series)]
     kernel: Vec<&'static str>,
-    /// A command to run on each, in the workspace's folder
-    #[arg(last = true, required = true)]
+    /// Only this suite of tests, on each of the kernels (may be given again)
+    #[arg(long, value_name = "SUITE", value_parser = suite)]
+    suite: Vec<&'static str>,
+    /// A command to run on each, in the workspace's folder, in place of the suites
+    #[arg(last = true, conflicts_with = "suite")]
     command: Vec<String>,
 }
 
@@ -37,16 +43,26 @@ fn series(text: &str) -> Result<&'static str, String> {
     found.copied().ok_or_else(|| format!("there are {}", all.join(", ")))
 }
 
-/// Runs the command on each kernel.
+fn suite(text: &str) -> Result<&'static str, String> {
+    let all: Vec<_> = SUITES.iter().map(|suite| suite.name).collect();
+    let found = all.iter().find(|suite| **suite == text);
+    found.copied().ok_or_else(|| format!("there are {}", all.join(", ")))
+}
+
+/// Runs the suites, or the command, on each kernel.
 pub(crate) fn run(options: &Options) -> Result<()> {
     need_root("Giving a machine the host's files", "vm")?;
-    setup::run(&[Group::Vm])?;
+    setup::run(&[Group::Bpf, Group::Servers, Group::Test, Group::Vm])?;
     let series = if options.kernel.is_empty() {
         SERIES.iter().map(|(series, _)| *series).collect()
     } else {
         options.kernel.clone()
     };
-    for kernel in kernels::get(&series)? {
+    let kernels = kernels::get(&series)?;
+    if options.command.is_empty() {
+        return matrix::run_on(&kernels, &options.suite);
+    }
+    for kernel in kernels {
         let order =
             Order { command: &options.command, environment: &[], limit: LIMIT, shown: true };
         let outcome = machine::run(&kernel, &order)?;
