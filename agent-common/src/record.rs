@@ -125,7 +125,7 @@ pub struct Record {
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct HalfSummary {
-    /// When the last segment with data passed (CLOCK_MONOTONIC, ns); 0 when none did.
+    /// When the last segment with data passed (CLOCK_MONOTONIC, ns; to a tick of the kernel's); 0 when none did.
     pub last_ns: u64,
     /// When the close frame passed; 0 when none did.
     pub close_ns: u64,

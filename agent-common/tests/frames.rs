@@ -402,6 +402,54 @@ fn of_two_segments_in_the_walk_at_once_one_is_as_if_it_was_not_seen() {
 }
 
 #[test]
+fn the_quick_way_is_for_what_is_next_in_line_and_one_frame() {
+    let long = |len: usize| [b"\x82\x7e\x10\x00".as_slice(), &vec![b'x'; len]].concat();
+    let masked = [b"\x82\xa0abcd".as_slice(), &[0; 32]].concat();
+    for (before, bytes, client, taken) in [
+        (&b"\x81\x05hello"[..], &b"\x81\x05hello"[..], false, true),
+        (b"", &masked, true, true),
+        (b"", b"\x89\x02hi", false, true),
+        (b"", b"\xc1\x02hi", false, true),
+        // The beginning of a frame, its middle and its end.
+        (b"", &long(1000), false, true),
+        (&long(1000), &[b'x'; 1000], false, true),
+        (&long(1000), &[b'x'; 3096], false, true),
+        // Others, and other frames behind them.
+        (&long(1000), &[b'x'; 3097], false, false),
+        (b"", b"\x81\x02hi\x81\x02hi", false, false),
+        (b"\x81", b"\x05hello", false, false),
+        (b"", b"\x88\x02\x03\xe8", false, false),
+        (b"", b"\x82\x7f\x00\x00\x00\x00\x00\x01\x00\x00", false, false),
+        (b"\x88\x02\x03\xe8", b"\x81\x02hi", false, false),
+        (b"", b"\x80\x02hi", false, false),
+        (b"", b"\x81\x02hi", true, false),
+        (b"", b"\x81\x80a", true, false),
+        (b"", b"\x8a\x00", false, false),
+    ] {
+        let mut walk = Walk::default();
+        walk.begin(0);
+        let step = Step { frames: 0, ..Step::NONE };
+        let segment = Segment { seq: 0, received: 0, now_ns: 7 };
+        walk.segment(&step, &segment, before, client);
+        let first = || bytes.first_chunk().copied();
+        let (seq, len) = (walk.next(), bytes.len() as u32);
+        assert!(!walk.quick(seq.wrapping_add(1), len, 8, client, first), "not next in line");
+        assert_eq!(walk.quick(seq, len, 8, client, first), taken, "{before:x?} {bytes:x?}");
+        assert_eq!(walk.next(), if taken { seq + len } else { seq });
+    }
+    // Without a place, and with bytes that passed ahead.
+    let mut half = InOrder::default();
+    half.pass(b"\x81\x02hi");
+    half.walk.ended(true, false);
+    assert!(!half.walk.quick(half.seq, 4, 8, false, || Some(*b"\x81\x02hi")));
+    let mut half = InOrder::default();
+    half.pass(&long(1000));
+    let ahead = Segment { seq: half.seq + 10, received: half.seq, now_ns: 7 };
+    half.walk.segment(&Step { frames: 0, ..Step::NONE }, &ahead, b"x".as_slice(), false);
+    assert!(!half.walk.quick(half.seq, 4, 8, false, || Some(*b"xxxx")));
+}
+
+#[test]
 fn a_walk_that_begins_keeps_whose_turn_it_is() {
     let add = |word: &mut u32, number: u32| *word = word.wrapping_add(number);
     let mut walk = Walk::default();

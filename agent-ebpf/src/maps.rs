@@ -1,7 +1,7 @@
 //! Every map, with who writes it.
 
 use aya_ebpf::{
-    btf_maps::{HashMap, LruHashMap, PerCpuArray, RingBuf, SkStorage},
+    btf_maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf, SkStorage},
     macros::btf_map,
 };
 use wstap_common::{
@@ -27,6 +27,15 @@ pub static STREAMS: SkStorage<Stream> = SkStorage::new();
 /// by the hook of its direction alone.
 #[btf_map]
 pub static TUNNELS: SkStorage<Tunnel> = SkStorage::new();
+
+/// Of the flows whose walks may be taken quickly, the last one at each place, by its two ports: to look for walks
+/// first costs all other traffic a look-up. Another flow with the same ports looks in vain; one whose place was
+/// taken is walked the general way, and takes it back. Written by the packets' hooks.
+#[btf_map]
+pub static FLOWS: Array<u32, FLOWS_MAX> = Array::new();
+
+const FLOWS_MAX: usize = 1 << FLOWS_BITS;
+const FLOWS_BITS: u32 = 14;
 
 /// What a request's first segment began on a listening socket, until sock_ops gives it to the
 /// connection, which happens in the same softirq. The key is [`crate::identity::Identity::key`]. An entry that is never claimed ages out.
@@ -58,6 +67,31 @@ pub static CALLS: HashMap<u64, Call, 8192> = HashMap::new();
 /// The counters of [`Counter`]. Written by all hooks.
 #[btf_map]
 pub static COUNTERS: PerCpuArray<u64, COUNT> = PerCpuArray::new();
+
+/// Whether the walk of the flow with these ports may be taken quickly ([`FLOWS`]).
+#[inline(always)]
+pub fn is_quick(ports: [u8; 4]) -> bool {
+    // SAFETY: not null means that it is an aligned word of a map's value.
+    FLOWS
+        .get_ptr(place(ports))
+        .is_some_and(|flow| unsafe { flow.read_volatile() } == u32::from_ne_bytes(ports))
+}
+
+/// From here on it may.
+#[inline(always)]
+pub fn hint(ports: [u8; 4]) {
+    if let Some(flow) = FLOWS.get_ptr_mut(place(ports)) {
+        // SAFETY: as above.
+        unsafe { flow.write_volatile(u32::from_ne_bytes(ports)) };
+    }
+}
+
+/// The place in [`FLOWS`] of a flow: the upper bits of a product with 2^32 divided by the golden ratio (Fibonacci
+/// hashing).
+#[inline(always)]
+const fn place(ports: [u8; 4]) -> u32 {
+    u32::from_ne_bytes(ports).wrapping_mul(0x9e37_79b9) >> (u32::BITS - FLOWS_BITS)
+}
 
 /// Adds to a word that other CPUs, and programs that interrupt this one, add to as well.
 // `core` has no atomic addition for this target, the machine has one (BPF_XADD, Linux 3.18). It gives nothing back: what

@@ -77,7 +77,7 @@ pub extern "C" fn ws_found(
     // is a Stream, so until it is stored nobody else writes.
     let Some(tunnel) = (unsafe { Tunnel::of(sk, true).as_mut() }) else { return 0 };
     // SAFETY: the helper has no preconditions.
-    tunnel.opened_ns = unsafe { bpf_ktime_get_ns() };
+    tunnel.open(unsafe { bpf_ktime_get_ns() });
     let from_client = from_client != 0;
     tunnel.request.find(if from_client { seq } else { next });
     tunnel.response.find(if from_client { next } else { seq });

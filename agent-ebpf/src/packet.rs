@@ -17,10 +17,10 @@ use crate::{
 /// What the hooks need of the IP and TCP headers.
 pub struct Packet {
     pub skb: *mut __sk_buff,
-    /// Offset of the TCP header.
-    tcp: u32,
     /// Whether it is IPv6.
     v6: bool,
+    /// The source's and the destination's port, in network byte order.
+    pub ports: [u8; 4],
     pub seq: u32,
     pub fin: bool,
     pub rst: bool,
@@ -77,6 +77,8 @@ impl Packet {
             return None;
         }
         // SAFETY: 20 bytes from `header` on are inside the packet, checked above.
+        let ports = unsafe { *(header as *const [u8; 4]) };
+        // SAFETY: as above.
         let seq = unsafe { u32::from_be_bytes(*((header + 4) as *const [u8; 4])) };
         // SAFETY: as above.
         let [offset, flags] = unsafe { *((header + 12) as *const [u8; 2]) };
@@ -84,8 +86,8 @@ impl Packet {
         let payload = SkbPayload::at(skb, start);
         Some(Self {
             skb,
-            tcp,
             v6,
+            ports,
             seq,
             fin: flags & 0x01 != 0,
             syn: flags & 0x02 != 0,
@@ -138,7 +140,7 @@ impl Packet {
     /// Source and destination port.
     #[inline(always)]
     fn ports(&self) -> [u16; 2] {
-        let [a, b, c, d] = load::<4>(self.skb, self.tcp).unwrap_or_default();
+        let [a, b, c, d] = self.ports;
         [u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])]
     }
 }
@@ -246,7 +248,7 @@ impl Payload for SkbPayload {
 
 /// The `N` bytes at `offset` of the packet, or `None` when they are not all there.
 #[inline(always)]
-fn load<const N: usize>(skb: *mut __sk_buff, offset: u32) -> Option<[u8; N]> {
+pub fn load<const N: usize>(skb: *mut __sk_buff, offset: u32) -> Option<[u8; N]> {
     let mut bytes = MaybeUninit::<[u8; N]>::uninit();
     // SAFETY: `bytes` has N bytes; the helper checks the packet's bounds.
     let got =

@@ -1,10 +1,13 @@
 //! A connection's state and where it is kept: in the socket's own storage, freed with it.
 
-use core::{mem::size_of, ptr::null_mut};
+use core::{
+    mem::{MaybeUninit, size_of},
+    ptr::null_mut,
+};
 
 use aya_ebpf::{
     bindings::{BPF_SK_STORAGE_GET_F_CREATE, bpf_sock},
-    helpers::generated::bpf_sk_storage_get,
+    helpers::generated::{bpf_jiffies64, bpf_sk_storage_get},
 };
 use wstap_common::{
     frame::Walk,
@@ -39,15 +42,44 @@ pub struct Stream {
 /// A bit of [`Stream::shed`]: there was such a candidate.
 pub const SHED: u32 = 1 << 16;
 
-/// The walks of a connection that was upgraded.
+/// The walks of a connection that was upgraded. Each has a cache line of its own, since the two directions' hooks run on
+/// different CPUs; the first line is hardly ever written.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct Tunnel {
     /// When the 101's head ended, or since when an older connection is followed (CLOCK_MONOTONIC, ns); 0
     /// before.
     pub opened_ns: u64,
+    /// What the kernel's count of ticks, as time, is behind CLOCK_MONOTONIC, to a tick.
+    ticks_behind_ns: u64,
+    /// Whose bytes those that go out and those that come in are ([`part`]), once they are frames for the rest of the
+    /// connection. Each is written by the hook of its direction.
+    parts: [u8; 2],
+    // In a socket's storage the value begins 8 bytes behind a line's beginning (`struct bpf_local_storage_data`).
+    reserved: [u8; LINE - 8 - 18],
     pub request: Walk,
     pub response: Walk,
+}
+
+/// The size of a cache line.
+const LINE: usize = 64;
+
+/// Values of [`Tunnel::parts`]; 0 is not known yet.
+mod part {
+    pub const REQUEST: u8 = 1;
+    pub const RESPONSE: u8 = 2;
+}
+
+/// How long a tick of the kernel's is. Written by the loader.
+#[unsafe(no_mangle)]
+static TICK_NS: u64 = 0;
+
+/// The kernel's count of ticks as time: a read of memory, where CLOCK_MONOTONIC is one of a device.
+#[inline(always)]
+fn ticks_ns() -> u64 {
+    // SAFETY: the helper has no preconditions; the loader may have written another value than the one that the
+    // compiler sees.
+    unsafe { bpf_jiffies64().wrapping_mul((&raw const TICK_NS).read_volatile()) }
 }
 
 impl Stream {
@@ -94,7 +126,54 @@ impl Stream {
     }
 }
 
+/// Walks that have not begun, all zero, as the kernel makes them in a socket's storage.
+// Not on the stack, which is too small for it where the probes need it.
+static EMPTY: MaybeUninit<Tunnel> = MaybeUninit::zeroed();
+
 impl Tunnel {
+    /// No walk has begun.
+    #[inline(always)]
+    pub fn empty() -> &'static Self {
+        // SAFETY: numbers, of which all are valid.
+        unsafe { EMPTY.assume_init_ref() }
+    }
+
+    /// The 101's head ended, or an older connection was found.
+    #[inline(always)]
+    pub fn open(&mut self, now_ns: u64) {
+        self.ticks_behind_ns = now_ns.wrapping_sub(ticks_ns());
+        self.opened_ns = now_ns;
+    }
+
+    /// The time on CLOCK_MONOTONIC, to a tick; only of a tunnel that was opened.
+    #[inline(always)]
+    pub fn coarse_ns(&self) -> u64 {
+        self.ticks_behind_ns.wrapping_add(ticks_ns())
+    }
+
+    /// From here on the bytes of this direction are frames.
+    #[inline(always)]
+    pub fn settle(&mut self, incoming: bool, from_client: bool) {
+        let part = if from_client { part::REQUEST } else { part::RESPONSE };
+        let [outgoing, ingoing] = &mut self.parts;
+        let own = if incoming { ingoing } else { outgoing };
+        if *own != part && self.opened_ns != 0 {
+            *own = part;
+        }
+    }
+
+    /// The walk of a direction whose bytes are frames for the rest of the connection, and whether the client sends
+    /// them.
+    #[inline(always)]
+    pub fn settled(&mut self, incoming: bool) -> Option<(&mut Walk, bool)> {
+        let [outgoing, ingoing] = self.parts;
+        match if incoming { ingoing } else { outgoing } {
+            part::REQUEST => Some((&mut self.request, true)),
+            part::RESPONSE => Some((&mut self.response, false)),
+            _ => None,
+        }
+    }
+
     /// The stored walks of a socket, or null; made, all zero, when `create` is set.
     #[inline(always)]
     pub fn of(sk: *mut bpf_sock, create: bool) -> *mut Self {
@@ -147,3 +226,6 @@ impl Tunnel {
 fn map<T>(map: &'static T) -> *mut core::ffi::c_void {
     core::ptr::from_ref(map).cast_mut().cast()
 }
+
+const _: () =
+    assert!(size_of::<Tunnel>() == 3 * LINE - 8, "with the kernel's own 72 bytes it fills 256");

@@ -11,24 +11,49 @@ use wstap_common::{
 };
 
 use crate::{
-    hooks::skb::{full_socket, passed},
+    hooks::skb::{full_socket, passed, socket},
     maps::add,
-    packet::SkbPayload,
+    packet::{SkbPayload, load},
     streams::Tunnel,
     ways,
 };
 
+/// Walks a segment that asks for no more than most do ([`Walk::quick`]); 0, and nothing done, when it may be another.
+/// It costs one look-up and at most one read. `place` holds the payload's length and its offset in the packet.
+// VERIFIER: global as the others; within the hook's own function, the stack of all that it calls was too large.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn ws_quick(skb: *mut __sk_buff, incoming: u32, place: u64, seq: u32) -> u32 {
+    // Not asked whether it is a full one: no other socket has walks.
+    let Some(sk) = socket(skb) else { return 0 };
+    let Some(tunnel) = tunnel(sk, false) else { return 0 };
+    let incoming = incoming != 0;
+    let now_ns = tunnel.coarse_ns();
+    let Some((walk, from_client)) = tunnel.settled(incoming) else { return 0 };
+    // What goes out is under the socket's lock.
+    if incoming && !walk.turn.take(add) {
+        return 0;
+    }
+    let first = || load::<4>(skb, place as u32);
+    let taken = walk.quick(seq, (place >> 32) as u32, now_ns, from_client, first);
+    if incoming {
+        walk.turn.end(add);
+    }
+    u32::from(taken)
+}
+
 /// Walks the segment's frames; 1 when there is news. `place` holds the payload's length
 /// and the first frame byte's offset in it, the first in the upper half.
-///
-/// Most segments are next in line and lie inside a frame or hold one whole frame: they cost one look-up and
-/// at most one read.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn ws_walk(skb: *mut __sk_buff, way: u32, place: u64, seq: u32) -> u32 {
     let (begin, from_client) = (way & ways::BEGIN != 0, way & ways::REQUEST != 0);
     let Some(sk) = full_socket(skb) else { return 0 };
-    let Some(walk) = walk(sk, from_client, begin) else { return 0 };
+    let Some(tunnel) = tunnel(sk, begin) else { return 0 };
+    if way & ways::STAYS != 0 {
+        tunnel.settle(way & ways::INCOMING != 0, from_client);
+    }
+    let walk = if from_client { &mut tunnel.request } else { &mut tunnel.response };
     let step = Step { frames: place as u32, begin, join: way & ways::JOIN != 0, ..Step::NONE };
     let len = (place >> 32) as u32;
     if !walk.turn.take(add) {
@@ -50,17 +75,14 @@ pub extern "C" fn ws_walk(skb: *mut __sk_buff, way: u32, place: u64, seq: u32) -
     if at < len {
         // SAFETY: the hook's context is valid while the program runs; the verifier checks the field.
         let start = unsafe { (*skb).len }.wrapping_sub(len);
-        at = walk.step(at, &SkbPayload::at(skb, start), from_client);
-        if at < len {
-            at = ws_walk_steps(skb, way, start, at);
-        }
+        at = ws_walk_steps(skb, way, start, at);
     }
     let news = walk.leave(at, len);
     walk.turn.end(add);
     u32::from(news)
 }
 
-/// Further steps of [`ws_walk`] from `at`; gives the offset behind them.
+/// The steps of [`ws_walk`] from `at`; gives the offset behind them.
 // VERIFIER: the loop and the step are functions of their own, so that each is verified once.
 #[unsafe(no_mangle)]
 #[inline(never)]
@@ -68,7 +90,7 @@ pub extern "C" fn ws_walk_steps(skb: *mut __sk_buff, way: u32, start: u32, at: u
     // SAFETY: the hook's context is valid while the program runs; the verifier checks the field.
     let len = unsafe { (*skb).len }.wrapping_sub(start);
     let mut at = at;
-    let mut steps = 1;
+    let mut steps = 0;
     while steps < STEPS && at < len {
         steps += 1;
         at = ws_walk_step(skb, way, start, at);
@@ -83,15 +105,15 @@ pub extern "C" fn ws_walk_step(skb: *mut __sk_buff, way: u32, start: u32, at: u3
     let from_client = way & ways::REQUEST != 0;
     let payload = SkbPayload::at(skb, start);
     let Some(sk) = full_socket(skb) else { return payload.len() };
-    match walk(sk, from_client, false) {
+    match walk(sk, from_client) {
         Some(walk) => walk.step(at, &payload, from_client),
         None => payload.len(),
     }
 }
 
-/// The walk of one half of the packet's connection.
+/// The walks of the packet's connection.
 #[inline(always)]
-fn walk<'a>(sk: *mut bpf_sock, from_client: bool, create: bool) -> Option<&'a mut Walk> {
+fn tunnel<'a>(sk: *mut bpf_sock, create: bool) -> Option<&'a mut Tunnel> {
     let mut tunnel = Tunnel::of(sk, create);
     if tunnel.is_null() {
         return None;
@@ -101,6 +123,12 @@ fn walk<'a>(sk: *mut bpf_sock, from_client: bool, create: bool) -> Option<&'a mu
     // SAFETY: the instruction moves a register to itself.
     unsafe { core::arch::asm!("{0} = {0}", inout(reg) tunnel) };
     // SAFETY: it is not null, so it lives as long as the program runs; each half has one writer.
-    let tunnel = unsafe { &mut *tunnel };
+    Some(unsafe { &mut *tunnel })
+}
+
+/// The walk of one half.
+#[inline(always)]
+fn walk<'a>(sk: *mut bpf_sock, from_client: bool) -> Option<&'a mut Walk> {
+    let tunnel = tunnel(sk, false)?;
     Some(if from_client { &mut tunnel.request } else { &mut tunnel.response })
 }

@@ -16,3 +16,5 @@ pub const RST: u32 = 32;
 pub const TCP: u32 = 64;
 /// Of a probe: the bytes lie in kernel memory.
 pub const KERNEL: u32 = 128;
+/// Its half stays with the walk for the rest of the connection.
+pub const STAYS: u32 = 256;

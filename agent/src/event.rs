@@ -178,7 +178,7 @@ pub struct ClosureEvent {
     /// The connection is older than the agent: duration and counts begin when its frames were recognised.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub older_than_agent: bool,
-    /// From the last data or control frame to the end.
+    /// From the last data or control frame to the end, to a tick of the kernel (1 to 10 ms).
     pub idle_seconds: f64,
     /// Whole data messages that came in.
     pub messages_in: u32,

@@ -26,6 +26,8 @@ const ALLOWED: &[&str] = &[
     "bpf_get_smp_processor_id",
     "bpf_get_socket_cookie",
     "bpf_get_socket_cookie_sock_ops",
+    // A coarse clock: the count of the kernel's ticks.
+    "bpf_jiffies64",
     "bpf_ktime_get_boot_ns",
     "bpf_ktime_get_ns",
     "bpf_map_delete_elem",

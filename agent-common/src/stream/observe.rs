@@ -53,6 +53,13 @@ pub const fn is_walked(half: u8, request: u32, response: u32) -> bool {
     !RequestHalf::is_candidate(request) || request::epoch(request) == response::epoch(response)
 }
 
+/// Whether a half that [`is_walked`] is so for the rest of the connection: the answer is that of the last request. There
+/// is no other request then: all that follows on the request half is taken for frames.
+#[inline(always)]
+pub const fn stays_walked(request: u32, response: u32) -> bool {
+    request::epoch(request) == response::epoch(response)
+}
+
 /// A segment with data of the half that requests.
 #[inline(always)]
 pub fn request_data<H: Host, P: Payload + ?Sized>(

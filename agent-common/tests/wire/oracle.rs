@@ -13,6 +13,8 @@ use wstap_common::{
     stream::{Segment, Step},
 };
 
+use zerocopy::IntoBytes as _;
+
 use super::wire::{Passing, Receiver};
 
 /// What the library reads in a stream of frames.
@@ -93,6 +95,31 @@ pub(crate) fn truth(stream: &[u8], from_client: bool) -> Truth {
     }
 }
 
+/// A walk, and one beside it that takes the quick way wherever there is one: both must say the same.
+#[derive(Default)]
+struct Both {
+    walk: Walk,
+    quick: Walk,
+}
+
+impl Both {
+    fn segment(&mut self, step: &Step, segment: &Segment, bytes: &[u8], client: bool) {
+        let all_frames = Step { frames: 0, ..Step::NONE };
+        let first = || bytes.first_chunk().copied();
+        let Segment { seq, now_ns, .. } = *segment;
+        let taken =
+            *step == all_frames && self.quick.quick(seq, bytes.len() as u32, now_ns, client, first);
+        let quick_told = !taken && self.quick.segment(step, segment, bytes, client);
+        let told = self.walk.segment(step, segment, bytes, client);
+        assert_eq!(told, quick_told, "{step:?} {segment:?}");
+        assert_eq!(
+            (self.walk.next(), self.walk.summary().as_bytes()),
+            (self.quick.next(), self.quick.summary().as_bytes()),
+            "{step:?} {segment:?}"
+        );
+    }
+}
+
 /// The walk of what passed; the stream begins at sequence number `first`, at a frame's beginning, in
 /// the segment that has `glued` bytes of a head before it.
 pub(crate) fn walk(
@@ -103,7 +130,7 @@ pub(crate) fn walk(
     glued: usize,
     incoming: bool,
 ) -> HalfSummary {
-    let mut walk = Walk::default();
+    let mut both = Both::default();
     let mut receiver = Receiver::new(stream.len());
     let head = [b'x'; 2000];
     let mut begun = false;
@@ -118,11 +145,12 @@ pub(crate) fn walk(
             let payload = [&head[..glued], bytes].concat();
             let step = Step { frames: glued as u32, begin: !begun, ..Step::NONE };
             let data = Segment { seq, received, now_ns: 7 };
-            walk.segment(&step, &data, payload.as_slice(), client);
+            both.segment(&step, &data, payload.as_slice(), client);
             begun = true;
         }
         receiver.take(*segment);
     }
+    let mut walk = both.walk;
     let next = if begun { walk.next() } else { first };
     walk.ended(next != first.wrapping_add(stream.len() as u32), false);
     walk.summary()

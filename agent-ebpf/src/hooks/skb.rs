@@ -25,12 +25,12 @@ use wstap_common::{
 
 use crate::{
     emit::{Meta, is_crowded, ws_send_bytes, ws_send_summary},
-    maps::{LISTENED, count},
+    maps::{LISTENED, count, hint, is_quick},
     older::{self, ws_older},
     packet::{Packet, SkbPayload},
     rare::{self, ws_rare},
     streams::{SHED, Stream, Tunnel},
-    walk::ws_walk,
+    walk::{ws_quick, ws_walk},
     ways,
 };
 
@@ -63,14 +63,21 @@ pub fn ws_skb_out(context: SkBuffContext) -> i32 {
 fn observe(skb: *mut __sk_buff, incoming: bool) -> Option<()> {
     let packet = Packet::parse(skb)?;
     let has_data = packet.payload.len() > 0;
-    if !has_data && !packet.fin && !packet.rst {
+    let is_end = packet.fin || packet.rst;
+    if !has_data && !is_end {
         return None;
+    }
+    // A SYN's data (TCP Fast Open, RFC 7413) begins behind the SYN itself.
+    let seq = packet.seq.wrapping_add(u32::from(packet.syn));
+    if has_data && !is_end && is_quick(packet.ports) {
+        let place = pair(packet.payload.len(), packet.payload.start());
+        if ws_quick(skb, u32::from(incoming), place, seq) != 0 {
+            return None;
+        }
     }
     let sk = full_socket(skb)?;
     // SAFETY: `sk` is a full socket; the verifier checks the field.
     let listener = unsafe { (*sk).state } == TCP_LISTEN;
-    // A SYN's data (TCP Fast Open, RFC 7413) begins behind the SYN itself.
-    let seq = packet.seq.wrapping_add(u32::from(packet.syn));
     let mut way = if incoming { ways::INCOMING } else { 0 };
     if listener {
         way |= ways::LISTENER;
@@ -83,11 +90,15 @@ fn observe(skb: *mut __sk_buff, incoming: bool) -> Option<()> {
         let requests = incoming == (stream.role == role::SERVER);
         let half = if requests { half::REQUEST } else { half::RESPONSE };
         if observe::is_walked(half, stream.request.word, stream.response.word) {
-            let way = if requests { way | ways::REQUEST } else { way };
+            let mut way = if requests { way | ways::REQUEST } else { way };
+            if observe::stays_walked(stream.request.word, stream.response.word) {
+                way |= ways::STAYS;
+                ws_hint(skb);
+            }
             if ws_walk(skb, way, pair(packet.payload.len(), 0), seq) != 0 {
                 ws_news(skb, way);
             }
-            if !packet.fin && !packet.rst {
+            if !is_end {
                 return None;
             }
         }
@@ -125,7 +136,7 @@ fn observe(skb: *mut __sk_buff, incoming: bool) -> Option<()> {
             ws_request(skb, start, way, numbers);
         }
     }
-    if packet.fin || packet.rst {
+    if is_end {
         let end = seq.wrapping_add(packet.payload.len());
         ws_ending(skb, way | if packet.rst { ways::RST } else { 0 }, pair(end, received));
     }
@@ -256,13 +267,17 @@ const fn pair(first: u32, second: u32) -> u64 {
     (first as u64) << 32 | second as u64
 }
 
+/// The packet's socket, of whatever kind.
 #[inline(always)]
-pub fn full_socket(skb: *mut __sk_buff) -> Option<*mut bpf_sock> {
+pub fn socket(skb: *mut __sk_buff) -> Option<*mut bpf_sock> {
     // SAFETY: the verifier checks the field.
     let sk = unsafe { (*skb).__bindgen_anon_2.sk };
-    if sk.is_null() {
-        return None;
-    }
+    if sk.is_null() { None } else { Some(sk) }
+}
+
+#[inline(always)]
+pub fn full_socket(skb: *mut __sk_buff) -> Option<*mut bpf_sock> {
+    let sk = socket(skb)?;
     // SAFETY: not null, as checked.
     let sk = unsafe { bpf_sk_fullsock(sk) };
     if sk.is_null() { None } else { Some(sk) }
@@ -330,6 +345,17 @@ pub extern "C" fn ws_begin(skb: *mut __sk_buff, start: u32, way: u32, numbers: u
         !new.store(sk).is_null()
     };
     u32::from(stored)
+}
+
+/// Says that the walk of the packet's flow may be taken quickly.
+// VERIFIER: a function of its own, for its stack.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn ws_hint(skb: *mut __sk_buff) -> u32 {
+    if let Some(packet) = Packet::parse(skb) {
+        hint(packet.ports);
+    }
+    0
 }
 
 /// The key of an incoming packet's connection in the listener's table.
@@ -480,7 +506,7 @@ impl Host for Hook {
         count(Counter::Opened);
         // SAFETY: as above; only the response half's hook writes this word.
         if let Some(tunnel) = unsafe { Tunnel::of(self.sk, false).as_mut() } {
-            tunnel.opened_ns = self.now_ns();
+            tunnel.open(self.now_ns());
         }
     }
 

@@ -6,6 +6,7 @@ use aya::{
     Ebpf, EbpfLoader, VerifierLogLevel,
     programs::{CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, SockOps},
 };
+use rustix::time::{ClockId, clock_getres};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -152,6 +153,8 @@ fn with_probes(
 
 fn load(settings: &Settings, probes: Option<&probes::Kernel>) -> Result<Ebpf, Error> {
     let mut loader = EbpfLoader::new();
+    let tick_ns = tick_ns();
+    loader.override_global("TICK_NS", &tick_ns, true);
     log::configure(&mut loader);
     match probes {
         Some(kernel) => kernel.configure(&mut loader),
@@ -163,6 +166,12 @@ fn load(settings: &Settings, probes: Option<&probes::Kernel>) -> Result<Ebpf, Er
         .map_max_entries("RECORDS", settings.ring_bytes)
         .load(OBJECT)
         .map_err(load_error)
+}
+
+/// How long a tick of the kernel is (1/CONFIG_HZ): what the coarse clocks advance by (clock_getres(2)).
+fn tick_ns() -> u64 {
+    let tick = clock_getres(ClockId::MonotonicCoarse);
+    tick.tv_sec.cast_unsigned() * 1_000_000_000 + tick.tv_nsec.cast_unsigned()
 }
 
 /// Loads and attaches the cgroup family.

@@ -6,7 +6,6 @@ use aya_ebpf::helpers::generated::{
     bpf_get_current_ancestor_cgroup_id, bpf_get_smp_processor_id, bpf_ktime_get_ns,
 };
 use wstap_common::{
-    frame::Walk,
     layout::Field,
     record::{flags, role},
 };
@@ -126,8 +125,7 @@ pub fn walks(sk: u64, create: bool) -> *mut Tunnel {
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn wp_make_walks(sk: u64) -> u32 {
-    let new = Tunnel { opened_ns: 0, request: Walk::default(), response: Walk::default() };
-    u32::from(WALKS.insert(sk, &new, 0).is_ok())
+    u32::from(WALKS.insert(sk, Tunnel::empty(), 0).is_ok())
 }
 
 /// Whether the process is among those that are looked at.

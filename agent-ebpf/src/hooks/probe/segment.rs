@@ -343,7 +343,7 @@ impl Host for Hook {
         count(Counter::Opened);
         // SAFETY: as in `walk`; only the response half's calls write this word.
         if let Some(tunnel) = unsafe { walks(self.sk, false).as_mut() } {
-            tunnel.opened_ns = now_ns;
+            tunnel.open(now_ns);
         }
     }
 
