@@ -115,13 +115,13 @@ pub struct Entry<const N: usize> {
 pub extern "C" fn ws_send_bytes(skb: *mut __sk_buff, meta: u64, from: u32, len: u32) -> u32 {
     let mut whole = 1;
     let mut done = 0;
-    let mut piece = 0;
-    while piece < PIECES && done < len {
-        piece += 1;
+    // VERIFIER: counted by whole pieces alone: each other sum was a state of its own to 5.10 and 6.1, 83,000
+    // instructions.
+    while done < PIECES * LARGE as u32 && done < len {
         let left = len - done;
         let size = if left > LARGE as u32 { LARGE as u32 } else { left };
         whole &= ws_send_piece(skb, meta, from.wrapping_add(done), size);
-        done += size;
+        done += LARGE as u32;
     }
     whole
 }

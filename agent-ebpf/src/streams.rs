@@ -1,7 +1,7 @@
 //! A connection's state and where it is kept: in the socket's own storage, freed with it.
 
 use core::{
-    mem::{MaybeUninit, size_of},
+    mem::{MaybeUninit, offset_of, size_of},
     ptr::null_mut,
 };
 
@@ -18,6 +18,7 @@ use wstap_common::{
 use crate::{
     maps::{STREAMS, TUNNELS},
     rare::{self, ws_rare},
+    ways,
 };
 
 /// The state of a connection that spoke HTTP, 52 bytes.
@@ -184,6 +185,30 @@ impl Tunnel {
             ws_rare(rare::STATE_REFUSED);
         }
         stored.cast()
+    }
+
+    /// The walk of the half that `way` names.
+    // VERIFIER: computed, not chosen: 5.10 and 6.1 go on from a choice once for each half.
+    #[inline(always)]
+    pub fn half(&mut self, way: u32) -> &mut Walk {
+        let mut walk: *mut Walk = (&raw mut *self).cast();
+        // SAFETY: `walk` is moved on to the request, and when the bit of `way` is not set, from there to the response.
+        unsafe {
+            core::arch::asm!(
+                "{half} >>= {bit}",
+                "{half} &= 1",
+                "{half} += -1",
+                "{half} &= {between}",
+                "{walk} += {half}",
+                "{walk} += {request}",
+                half = inout(reg) u64::from(way) => _,
+                walk = inout(reg) walk,
+                bit = const ways::REQUEST.trailing_zeros(),
+                between = const offset_of!(Tunnel, response) - offset_of!(Tunnel, request),
+                request = const offset_of!(Tunnel, request),
+            );
+            &mut *walk
+        }
     }
 
     /// Writes what a socket's walks know behind a record; all zero when there are none.

@@ -13,7 +13,7 @@ use wstap_common::{
 use crate::{
     hooks::skb::{full_socket, passed, socket},
     maps::add,
-    packet::{SkbPayload, load},
+    packet::{SkbPayload, forgotten, load},
     streams::Tunnel,
     ways,
 };
@@ -53,7 +53,7 @@ pub extern "C" fn ws_walk(skb: *mut __sk_buff, way: u32, place: u64, seq: u32) -
     if way & ways::STAYS != 0 {
         tunnel.settle(way & ways::INCOMING != 0, from_client);
     }
-    let walk = if from_client { &mut tunnel.request } else { &mut tunnel.response };
+    let walk = tunnel.half(way);
     let step = Step { frames: place as u32, begin, join: way & ways::JOIN != 0, ..Step::NONE };
     let len = (place >> 32) as u32;
     if !walk.turn.take(add) {
@@ -71,11 +71,12 @@ pub extern "C" fn ws_walk(skb: *mut __sk_buff, way: u32, place: u64, seq: u32) -
     // SAFETY: the helper has no preconditions.
     let now_ns = unsafe { bpf_ktime_get_ns() };
     let segment = Segment { seq, received, now_ns };
-    let mut at = walk.enter(&step, &segment, len);
+    let at = walk.enter(&step, &segment, len);
+    // SAFETY: the hook's context is valid while the program runs; the verifier checks the field.
+    let whole = unsafe { (&raw const (*skb).len).read_volatile() };
+    let mut at = forgotten(u64::from(at), u64::from(whole)) as u32;
     if at < len {
-        // SAFETY: the hook's context is valid while the program runs; the verifier checks the field.
-        let start = unsafe { (*skb).len }.wrapping_sub(len);
-        at = ws_walk_steps(skb, way, start, at);
+        at = ws_walk_steps(skb, way, whole.wrapping_sub(len), at);
     }
     let news = walk.leave(at, len);
     walk.turn.end(add);
@@ -102,11 +103,10 @@ pub extern "C" fn ws_walk_steps(skb: *mut __sk_buff, way: u32, start: u32, at: u
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn ws_walk_step(skb: *mut __sk_buff, way: u32, start: u32, at: u32) -> u32 {
-    let from_client = way & ways::REQUEST != 0;
     let payload = SkbPayload::at(skb, start);
     let Some(sk) = full_socket(skb) else { return payload.len() };
-    match walk(sk, from_client) {
-        Some(walk) => walk.step(at, &payload, from_client),
+    match tunnel(sk, false) {
+        Some(tunnel) => tunnel.half(way).step(at, &payload, way & ways::REQUEST != 0),
         None => payload.len(),
     }
 }
@@ -124,11 +124,4 @@ fn tunnel<'a>(sk: *mut bpf_sock, create: bool) -> Option<&'a mut Tunnel> {
     unsafe { core::arch::asm!("{0} = {0}", inout(reg) tunnel) };
     // SAFETY: it is not null, so it lives as long as the program runs; each half has one writer.
     Some(unsafe { &mut *tunnel })
-}
-
-/// The walk of one half.
-#[inline(always)]
-fn walk<'a>(sk: *mut bpf_sock, from_client: bool) -> Option<&'a mut Walk> {
-    let tunnel = tunnel(sk, false)?;
-    Some(if from_client { &mut tunnel.request } else { &mut tunnel.response })
 }

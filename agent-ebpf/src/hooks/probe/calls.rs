@@ -26,6 +26,7 @@ use super::{
 use crate::{
     emit::Meta,
     maps::{CALLS, count},
+    packet::forgotten,
     ways,
 };
 
@@ -81,16 +82,18 @@ pub fn sent(sk: u64, result: i32) -> Option<()> {
 }
 
 /// A program is about to receive.
-#[inline(always)]
-pub fn receiving(sk: u64, msg: u64, flags: u64) -> Option<()> {
+// VERIFIER: a function of its own, for its stack.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn wp_receiving(sk: u64, msg: u64, flags: u64) -> u32 {
     if is_peek(flags) {
-        return None;
+        return 0;
     }
-    let call = Call { iter: Iter::of(msg)?, sk, msg, flags };
+    let Some(iter) = Iter::of(msg) else { return 0 };
+    let call = Call { iter, sk, msg, flags };
     // SAFETY: the helper has no preconditions.
     let thread = unsafe { bpf_get_current_pid_tgid() };
-    let _ = CALLS.insert(thread, &call, 0);
-    Some(())
+    u32::from(CALLS.insert(thread, &call, 0).is_ok())
 }
 
 /// Whether the call only looks at what it will receive again.
@@ -245,14 +248,15 @@ pub extern "C" fn wp_closed(sk: u64, way: u32) -> u32 {
 /// Takes the first `total` bytes of a call's memory, which begin at `seq`.
 #[inline(always)]
 fn take(sk: u64, iter: &Iter, total: u64, seq: u32, way: u32) {
-    let way = if iter.in_kernel() { way | ways::KERNEL } else { way };
+    let way = way | iter.in_kernel();
     let mut left = if total < PIECE_MAX { total } else { PIECE_MAX };
     let mut seq = seq;
     let mut number = 0;
     while number < ELEMENTS && left > 0 {
         let Some(element) = iter.element(number) else { break };
         number += 1;
-        let len = if element.len < left { element.len } else { left } as u32;
+        let len = if element.len < left { element.len } else { left };
+        let len = forgotten(len, sk) as u32;
         if len > 0 && !segment(sk, element.base, pair(way, len), seq) {
             return;
         }

@@ -38,13 +38,12 @@ pub extern "C" fn wp_send_bytes(sk: u64, base: u64, meta: u64, range: u64, seq: 
     let (from, len) = ((range >> 32) as u32, range as u32);
     let mut whole = 1;
     let mut done = 0;
-    let mut piece = 0;
-    while piece < PIECES && done < len {
-        piece += 1;
+    // VERIFIER: as `ws_send_bytes`.
+    while done < PIECES * LARGE as u32 && done < len {
         let left = len - done;
         let size = if left > LARGE as u32 { LARGE as u32 } else { left };
         whole &= wp_send_piece(sk, base, meta, pair(from.wrapping_add(done), size), seq);
-        done += size;
+        done += LARGE as u32;
     }
     whole
 }

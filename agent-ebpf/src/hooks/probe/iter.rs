@@ -3,6 +3,7 @@
 use wstap_common::layout::{Field, NONE};
 
 use super::layout::{field, member, read};
+use crate::packet::forgotten;
 
 /// Elements of a call that are read; what lies in those behind is a gap.
 pub const ELEMENTS: u32 = 8;
@@ -31,7 +32,7 @@ mod kind {
     /// Several there.
     pub const USER: u32 = 2;
     /// Several in kernel memory.
-    pub const KERNEL: u32 = 3;
+    pub const KERNEL: u32 = crate::ways::KERNEL;
 }
 
 /// A piece of memory that belongs to a message.
@@ -59,7 +60,7 @@ impl Iter {
             vector: member(msg, Field::IterVector)?,
             offset: member(msg, Field::IterOffset)?,
             count: Self::count(msg)?,
-            kind,
+            kind: forgotten(u64::from(kind), msg) as u32,
             elements: member::<u64>(msg, Field::IterElements)? as u32,
         })
     }
@@ -70,10 +71,10 @@ impl Iter {
         member(msg, Field::IterCount)
     }
 
-    /// Whether the bytes lie in kernel memory.
+    /// Whether the bytes lie in kernel memory: [`ways::KERNEL`](crate::ways::KERNEL) or 0.
     #[inline(always)]
-    pub fn in_kernel(&self) -> bool {
-        self.kind == kind::KERNEL
+    pub fn in_kernel(&self) -> u32 {
+        self.kind & kind::KERNEL
     }
 
     /// The element with this number, without what lies before the bytes.

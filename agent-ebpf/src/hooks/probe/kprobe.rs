@@ -35,7 +35,7 @@ pub fn wk_unix_send(context: ProbeContext) -> u32 {
 #[inline(always)]
 fn unix_send(context: &ProbeContext) -> Option<()> {
     let (sk, msg, size) = (sock(context)?, argument(context, 1)?, argument(context, 2)?);
-    let _ = calls::receiving(sk, msg, 0);
+    calls::wp_receiving(sk, msg, 0);
     calls::sending(sk, msg, size, 0)
 }
 
@@ -57,7 +57,8 @@ pub fn wk_unix_recv(context: ProbeContext) -> u32 {
 
 #[inline(always)]
 fn unix_receive(context: &ProbeContext) -> Option<()> {
-    calls::receiving(sock(context)?, argument(context, 1)?, argument(context, 3)?)
+    calls::wp_receiving(sock(context)?, argument(context, 1)?, argument(context, 3)?);
+    Some(())
 }
 
 /// As `trace::ws_unix_rcvd`.
@@ -113,7 +114,8 @@ pub fn wk_tcp_recv(context: ProbeContext) -> u32 {
 fn tcp_receive(context: &ProbeContext) -> Option<()> {
     let (third, fourth) = (argument(context, 3)?, argument(context, 4)?);
     let flags = if field(Field::TcpReceiveFlags) == 3 { third } else { fourth };
-    calls::receiving(argument(context, 0)?, argument(context, 1)?, flags)
+    calls::wp_receiving(argument(context, 0)?, argument(context, 1)?, flags);
+    Some(())
 }
 
 /// As `trace::ws_tcp_rcvd`.

@@ -22,6 +22,7 @@ use super::{
 use crate::{
     emit::Meta,
     maps::{add, count},
+    packet::forgotten,
     streams::Tunnel,
     ways,
 };
@@ -201,22 +202,21 @@ pub extern "C" fn wp_walk(sk: u64, base: u64, place: u64, numbers: u64, now_ns: 
     let way = (place >> 32) as u32;
     let seq = numbers as u32;
     let begin = way & ways::BEGIN != 0;
-    let from_client = way & ways::REQUEST != 0;
     let segment = Segment { seq, received: seq, now_ns };
     let frames = (numbers >> 32) as u32;
     let step = Step { frames, begin, join: way & ways::JOIN != 0, ..Step::NONE };
     let len = place as u32;
-    let Some(walk) = walk(sk, from_client, begin) else { return 0 };
+    let Some(walk) = walk(sk, way, begin) else { return 0 };
     if !walk.turn.take(add) {
         return 0;
     }
-    let mut at = walk.enter(&step, &segment, len);
+    let mut at = forgotten(u64::from(walk.enter(&step, &segment, len)), sk) as u32;
     let mut steps = 0;
     while steps < STEPS && at < len {
         steps += 1;
         at = wp_walk_step(sk, base, place, at);
     }
-    let Some(walk) = self::walk(sk, from_client, false) else { return 0 };
+    let Some(walk) = self::walk(sk, way, false) else { return 0 };
     let news = walk.leave(at, len);
     walk.turn.end(add);
     u32::from(news)
@@ -226,20 +226,20 @@ pub extern "C" fn wp_walk(sk: u64, base: u64, place: u64, numbers: u64, now_ns: 
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn wp_walk_step(sk: u64, base: u64, place: u64, at: u32) -> u32 {
-    let from_client = (place >> 32) as u32 & ways::REQUEST != 0;
+    let way = (place >> 32) as u32;
     let memory = Memory::new(base, place);
-    match walk(sk, from_client, false) {
-        Some(walk) => walk.step(at, &memory, from_client),
+    match walk(sk, way, false) {
+        Some(walk) => walk.step(at, &memory, way & ways::REQUEST != 0),
         None => memory.len(),
     }
 }
 
-/// The walk of one half of a socket's connection.
+/// The walk of the half of a socket's connection that `way` names.
 #[inline(always)]
-fn walk<'a>(sk: u64, from_client: bool, create: bool) -> Option<&'a mut Walk> {
+fn walk<'a>(sk: u64, way: u32, create: bool) -> Option<&'a mut Walk> {
     // SAFETY: not null means that it lives as long as the program runs; each half has one writer.
     let tunnel = unsafe { walks(sk, create).as_mut() }?;
-    Some(if from_client { &mut tunnel.request } else { &mut tunnel.response })
+    Some(tunnel.half(way))
 }
 
 /// One element on its way through the stream machine.
@@ -335,7 +335,7 @@ impl Host for Hook {
 
     #[inline(always)]
     fn walk_of(&mut self, half: u8) -> Option<&mut Walk> {
-        walk(self.sk, half == half::REQUEST, false)
+        walk(self.sk, if half == half::REQUEST { ways::REQUEST } else { 0 }, false)
     }
 
     #[inline(always)]
