@@ -12,7 +12,7 @@ use crate::setup::{self, Group};
 /// What to leave out, and which tests to run.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Leave out the live tests, the only ones that need root
+    /// Leave out what needs root: the live tests, and what the programs cost the verifier
     #[arg(long)]
     no_live: bool,
     /// Run only the live tests whose names contain this
@@ -41,13 +41,19 @@ pub(crate) fn run_parts(options: &Options) -> Result<()> {
         part("lints", || {
             let all = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
             run(&mut cargo(all))?;
-            let rest = ["clippy", "--package", "wstap-tests", "--test", "live", "--test", "image"];
-            run(cargo(rest).args(["--", "-D", "warnings"]))
+            let mut rest = cargo(["clippy", "--package", "wstap-tests"]);
+            rest.args(["--test", "live", "--test", "image", "--test", "verifier"]);
+            run(rest.args(["--", "-D", "warnings"]))
         })?;
         part("unit, property, replay and deployment tests", || run(&mut cargo(["test"])))?;
         part("fuzzing", || fuzz::run(&fuzz::Options::short()))?;
     }
     if !options.no_live {
+        if options.live.is_none() && options.closures.is_none() {
+            part("the programs' cost to the verifier", || {
+                run(cargo(["test", "--test", "verifier"]).env("RUST_BACKTRACE", "0"))
+            })?;
+        }
         part("live tests", || {
             // Without naming packages, so that nothing is compiled anew with other features.
             run(&mut cargo(["build", "--bin", "wstap"]))?;

@@ -80,7 +80,7 @@ impl Family {
 }
 
 /// The programs of the cgroup family, as `bpftool prog` shows them.
-const CGROUP: [&str; 3] = ["ws_skb_in", "ws_skb_out", "ws_sock_ops"];
+pub(super) const CGROUP: [&str; 3] = ["ws_skb_in", "ws_skb_out", "ws_sock_ops"];
 
 /// The names of all programs.
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
@@ -151,21 +151,19 @@ fn with_probes(
     Ok((ebpf, Family::probe(sockets, means, reason)))
 }
 
-fn load(settings: &Settings, probes: Option<&probes::Kernel>) -> Result<Ebpf, Error> {
+/// Loads the object, its programs not yet.
+pub(super) fn load(settings: &Settings, probes: Option<&probes::Kernel>) -> Result<Ebpf, Error> {
     let mut loader = EbpfLoader::new();
     let tick_ns = tick_ns();
     loader.override_global("TICK_NS", &tick_ns, true);
+    // Of a refused program its reason, not its every step: that took 33 s a program on 5.10.
+    loader.verifier_log_level(VerifierLogLevel::STATS);
     log::configure(&mut loader);
     match probes {
         Some(kernel) => kernel.configure(&mut loader),
         None => probes::leave_out(&mut loader),
     }
-    loader
-        // A refused program would be loaded again and again with a growing log: 33 s on 5.10.
-        .verifier_log_level(VerifierLogLevel::DISABLE)
-        .map_max_entries("RECORDS", settings.ring_bytes)
-        .load(OBJECT)
-        .map_err(load_error)
+    loader.map_max_entries("RECORDS", settings.ring_bytes).load(OBJECT).map_err(load_error)
 }
 
 /// How long a tick of the kernel is (1/CONFIG_HZ): what the coarse clocks advance by (clock_getres(2)).

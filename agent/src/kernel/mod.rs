@@ -12,6 +12,7 @@ mod privileges;
 mod probes;
 mod programs;
 mod stats;
+pub mod verifier;
 
 use std::{io, path::PathBuf};
 
@@ -93,6 +94,19 @@ pub enum Error {
         /// Why.
         source: Box<ProgramError>,
     },
+    /// The verifier does not take a program.
+    #[error(
+        "this kernel's verifier refuses {program}: {reason}: give wstap CAP_PERFMON; if it has it, report this"
+    )]
+    Refused {
+        /// Which.
+        program: &'static str,
+        /// The verifier's words.
+        reason: String,
+    },
+    /// The limit of open files cannot be set, which only [`verifier::verify`] does.
+    #[error("the limit of open files cannot be set: {0}")]
+    Descriptors(#[source] rustix::io::Errno),
     /// The probe family cannot be had.
     #[error("the probe hooks cannot be used here: {0}; --hooks auto does without them")]
     Probes(String),
@@ -179,7 +193,9 @@ fn program_error(
     action: &'static str,
 ) -> impl FnOnce(ProgramError) -> Error {
     move |source| {
-        if is_permission(&source) {
+        if let Some(reason) = verifier::refusal(&source) {
+            Error::Refused { program, reason }
+        } else if is_permission(&source) {
             Error::Permission { action: "load and attach BPF programs" }
         } else {
             Error::Program { program, action, source: Box::new(source) }

@@ -6,7 +6,7 @@ use std::fs;
 
 use aya::{
     Btf, Ebpf, EbpfLoader, Endianness,
-    programs::{FEntry, FExit, KProbe, Program, ProgramError},
+    programs::{Program, ProgramError},
 };
 use wstap_common::layout::Layout;
 
@@ -15,6 +15,7 @@ use super::{
     btf::{self, Types},
     is_permission,
     layout::{layout, wanted},
+    verifier::refusal,
 };
 
 /// Which sockets the probes look at.
@@ -45,53 +46,46 @@ impl Means {
     }
 }
 
-/// When a program runs.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum When {
-    Begin,
-    End,
-}
-
-/// One place that is probed: the programs there by fentry or fexit and by kprobe or kretprobe, the function, and
-/// when.
+/// One place that is probed: the programs there, by fentry or fexit and by kprobe or kretprobe, and the function.
 struct Probe {
     fentry: &'static str,
     kprobe: &'static str,
     function: &'static str,
-    when: When,
 }
 
-const fn probe(
-    fentry: &'static str,
-    kprobe: &'static str,
-    function: &'static str,
-    when: When,
-) -> Probe {
-    Probe { fentry, kprobe, function, when }
+const fn probe(fentry: &'static str, kprobe: &'static str, function: &'static str) -> Probe {
+    Probe { fentry, kprobe, function }
 }
 
 /// The ends of connections come first: a state that nobody removes would outlive its socket.
 const UNIX: [Probe; 6] = [
-    probe("ws_unix_end", "wk_unix_end", "unix_release", When::Begin),
-    probe("ws_unix_shut", "wk_unix_shut", "unix_shutdown", When::Begin),
-    probe("ws_unix_rcvd", "wk_unix_rcvd", "unix_stream_recvmsg", When::End),
-    probe("ws_unix_recv", "wk_unix_recv", "unix_stream_recvmsg", When::Begin),
-    probe("ws_unix_sent", "wk_unix_sent", "unix_stream_sendmsg", When::End),
-    probe("ws_unix_send", "wk_unix_send", "unix_stream_sendmsg", When::Begin),
+    probe("ws_unix_end", "wk_unix_end", "unix_release"),
+    probe("ws_unix_shut", "wk_unix_shut", "unix_shutdown"),
+    probe("ws_unix_rcvd", "wk_unix_rcvd", "unix_stream_recvmsg"),
+    probe("ws_unix_recv", "wk_unix_recv", "unix_stream_recvmsg"),
+    probe("ws_unix_sent", "wk_unix_sent", "unix_stream_sendmsg"),
+    probe("ws_unix_send", "wk_unix_send", "unix_stream_sendmsg"),
 ];
 
 /// As [`UNIX`], of TCP.
 const TCP: [Probe; 5] = [
-    probe("ws_tcp_end", "wk_tcp_end", "tcp_close", When::Begin),
-    probe("ws_tcp_shut", "wk_tcp_shut", "tcp_shutdown", When::Begin),
-    probe("ws_tcp_rcvd", "wk_tcp_rcvd", "tcp_recvmsg", When::End),
-    probe("ws_tcp_recv", "wk_tcp_recv", "tcp_recvmsg", When::Begin),
-    probe("ws_tcp_send", "wk_tcp_send", "tcp_sendmsg", When::Begin),
+    probe("ws_tcp_end", "wk_tcp_end", "tcp_close"),
+    probe("ws_tcp_shut", "wk_tcp_shut", "tcp_shutdown"),
+    probe("ws_tcp_rcvd", "wk_tcp_rcvd", "tcp_recvmsg"),
+    probe("ws_tcp_recv", "wk_tcp_recv", "tcp_recvmsg"),
+    probe("ws_tcp_send", "wk_tcp_send", "tcp_sendmsg"),
 ];
 
-/// The names of the family's programs.
+/// The family's programs, each with the function that it probes.
+pub(super) fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
+    UNIX.iter()
+        .chain(&TCP)
+        .flat_map(|probe| [(probe.fentry, probe.function), (probe.kprobe, probe.function)])
+}
+
+/// Their names.
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
-    UNIX.iter().chain(&TCP).flat_map(|probe| [probe.fentry, probe.kprobe])
+    all().map(|(name, _)| name)
 }
 
 /// The tables that only the probes use.
@@ -175,24 +169,23 @@ impl Kernel {
     fn attach_one(&self, means: Means, ebpf: &mut Ebpf, probe: &Probe) -> Result<(), ProgramError> {
         let name = if means == Means::Fentry { probe.fentry } else { probe.kprobe };
         let program = ebpf.program_mut(name).ok_or(ProgramError::NotLoaded)?;
-        match (means, probe.when) {
-            (Means::Fentry, When::Begin) => {
-                let program: &mut FEntry = program.try_into()?;
-                program.load(probe.function, &self.btf)?;
-                program.attach()?;
-            }
-            (Means::Fentry, When::End) => {
-                let program: &mut FExit = program.try_into()?;
-                program.load(probe.function, &self.btf)?;
-                program.attach()?;
-            }
-            (Means::Kprobe, _) => {
-                let program: &mut KProbe = program.try_into()?;
-                program.load()?;
-                program.attach(probe.function, 0)?;
-            }
+        self.load(program, probe.function)?;
+        match program {
+            Program::FEntry(program) => program.attach().map(drop),
+            Program::FExit(program) => program.attach().map(drop),
+            Program::KProbe(program) => program.attach(probe.function, 0).map(drop),
+            _ => Err(ProgramError::UnexpectedProgramType),
         }
-        Ok(())
+    }
+
+    /// Loads a program that probes the function.
+    pub(super) fn load(&self, program: &mut Program, function: &str) -> Result<(), ProgramError> {
+        match program {
+            Program::FEntry(program) => program.load(function, &self.btf),
+            Program::FExit(program) => program.load(function, &self.btf),
+            Program::KProbe(program) => program.load(),
+            _ => Err(ProgramError::UnexpectedProgramType),
+        }
     }
 }
 
@@ -205,6 +198,9 @@ pub(super) fn leave_out(loader: &mut EbpfLoader<'_>) {
 
 /// Why a program was refused, in words that say what it needs.
 fn reason(means: Means, error: &ProgramError) -> String {
+    if let Some(reason) = refusal(error) {
+        return reason;
+    }
     if is_permission(error) {
         return match means {
             Means::Fentry => "permission denied, so it has no CAP_BPF and CAP_PERFMON, or the kernel gives it to nobody",
