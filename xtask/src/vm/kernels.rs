@@ -3,6 +3,7 @@
 //! apt works on a state of its own there, so the host's sources and lists stay as they are. What is
 //! unpacked stays; remove `target/vm/kernels` to get newer ones.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,13 +12,13 @@ use anyhow::{Context, Result, ensure};
 
 use crate::command::{run, say, workspace};
 
-/// The series that are tried, each with the Debian suite that has it. Of 7 the newest.
+/// The series that are tried, each with the Debian archive, by its label, and the suite that have it. Of 7 the newest.
 pub(super) const SERIES: &[(&str, &str)] = &[
-    ("5.10", "debian-security bullseye-security"),
-    ("6.1", "debian-security bookworm-security"),
-    ("6.12", "debian-security bookworm-security"),
-    ("6.18", "debian trixie-backports"),
-    ("7", "debian trixie-backports"),
+    ("5.10", "Debian-Security bullseye-security"),
+    ("6.1", "Debian-Security bookworm-security"),
+    ("6.12", "Debian-Security bookworm-security"),
+    ("6.18", "Debian trixie-backports"),
+    ("7", "Debian trixie-backports"),
 ];
 
 /// What signs Debian's suites, the old ones too.
@@ -50,7 +51,7 @@ pub(super) fn get(series: &[&'static str]) -> Result<Vec<Kernel>> {
             };
             fetch(apt, series, &folder).with_context(|| {
                 format!(
-                    "Debian's kernel {series} cannot be fetched: the machines need deb.debian.org \
+                    "Debian's kernel {series} cannot be fetched: the machines need Debian's archive \
                      once, later runs use target/vm/kernels"
                 )
             })?;
@@ -107,6 +108,18 @@ fn fetch(apt: &Apt, series: &str, folder: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Where this host's own apt has its packages from, by the archives' labels.
+fn archives() -> Result<BTreeMap<String, String>> {
+    let format = "$(LABEL) $(REPO_URI)";
+    let mut apt = Command::new("apt-get");
+    apt.args(["indextargets", "--format", format, "Created-By: Packages"]);
+    let output = apt.output().context("cannot start apt-get")?;
+    ensure!(output.status.success(), "apt-get: {}", String::from_utf8_lossy(&output.stderr));
+    let lines = String::from_utf8(output.stdout)?;
+    let archives = lines.lines().filter_map(|line| line.split_once(' '));
+    Ok(archives.map(|(label, uri)| (label.to_owned(), uri.to_owned())).collect())
+}
+
 /// apt with sources and a state of its own.
 struct Apt {
     folder: PathBuf,
@@ -118,13 +131,16 @@ impl Apt {
         for part in ["state/lists/partial", "cache/archives/partial"] {
             fs::create_dir_all(folder.join(part))?;
         }
-        let mut sources: Vec<String> = SERIES
-            .iter()
-            .filter_map(|(_, suite)| suite.split_once(' '))
-            .map(|(archive, suite)| {
-                format!("deb [signed-by={KEYRING}] http://deb.debian.org/{archive} {suite} main\n")
-            })
-            .collect();
+        let archives = archives()?;
+        let mut sources = Vec::new();
+        for (archive, suite) in SERIES.iter().filter_map(|(_, suite)| suite.split_once(' ')) {
+            let uri = archives.get(archive).with_context(|| {
+                format!(
+                    "apt has no source of the archive {archive}: add it, and run apt-get update"
+                )
+            })?;
+            sources.push(format!("deb [signed-by={KEYRING}] {uri} {suite} main\n"));
+        }
         sources.dedup();
         fs::write(folder.join("sources.list"), sources.concat())?;
         fs::write(folder.join("status"), "")?;
@@ -134,7 +150,7 @@ impl Apt {
             .command("apt-get")
             .args(["update", "-qq"])
             .args(["-o", "APT::Update::Error-Mode=any"]))
-        .context("deb.debian.org cannot be read: the machines need its kernels")?;
+        .context("Debian's archive cannot be read: the machines need its kernels")?;
         Ok(apt)
     }
 

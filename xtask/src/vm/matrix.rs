@@ -101,7 +101,7 @@ fn build() -> Result<BTreeMap<String, PathBuf>> {
     run(&mut cargo(["build", "--profile", PROFILE, "--bin", "wstap"]))?;
     let mut tests =
         cargo(["test", "--no-run", "--package", "wstap-tests", "--message-format=json"]);
-    tests.args(["--test", "live"]).stderr(Stdio::inherit());
+    tests.args(["--test", "live", "--test", "verifier"]).stderr(Stdio::inherit());
     let output = tests.output().context("cannot start cargo")?;
     ensure!(output.status.success(), "the tests cannot be built");
     let agent = workspace().join("target").join(PROFILE).join("wstap");

@@ -13,6 +13,8 @@ pub(super) struct Suite {
 }
 
 pub(super) const SUITES: &[Suite] = &[
+    // The programs of both families load, within the budget of verified instructions.
+    suite("verifier", "verifier", &["every_program_is_within_its_budget"]),
     // 308 handshakes through nginx and Node; the account of records.
     suite("truth", "live", &["truth::the_agents_counts_are_the_servers_and_the_clients_own"]),
     suite("closures", "live", &["closures::scale::thousands_of_connections_end_as_they_are_told"]),
