@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -27,6 +28,9 @@ const CONSOLE_LINES: usize = 40;
 const VIRTIOFSD: &str = "/usr/lib/qemu/virtiofsd";
 /// The environment of the guest's command.
 const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Counts the machines.
+static MACHINE: AtomicU32 = AtomicU32::new(0);
 
 /// How a machine's command ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -63,12 +67,13 @@ pub(super) struct Order<'a> {
 /// Starts a machine, runs the command in it and ends it.
 pub(super) fn run(kernel: &Kernel, order: &Order<'_>) -> Result<Outcome> {
     let start = Instant::now();
-    let folder = scratch(&format!("vm-{}", kernel.series))?;
+    // A kernel may run in two machines at once.
+    let name = format!("vm-{}-{}", kernel.series, MACHINE.fetch_add(1, Ordering::Relaxed));
+    let folder = scratch(&name)?;
     let initramfs = folder.join("initramfs");
     initramfs::write(kernel, &script(order), &initramfs)?;
     // Below /tmp: the name of a unix socket is short.
-    let socket =
-        PathBuf::from(format!("/tmp/wstap-vm-{}-{}.sock", std::process::id(), kernel.series));
+    let socket = PathBuf::from(format!("/tmp/wstap-{name}-{}.sock", std::process::id()));
     let mut files = Command::new(VIRTIOFSD);
     files.args(["-o", "source=/", "-o", "sandbox=chroot", "-o", "cache=auto"]);
     files.arg(format!("--socket-path={}", socket.display()));
