@@ -8,7 +8,6 @@ use clap::Args;
 use crate::command::{cargo, need_root, run, say, workspace};
 use crate::fuzz;
 use crate::setup::{self, Group};
-use crate::vm;
 
 /// What to leave out, and which tests to run.
 #[derive(Args)]
@@ -16,9 +15,6 @@ pub(crate) struct Options {
     /// Leave out what needs root: the live tests, and what the programs cost the verifier
     #[arg(long)]
     no_live: bool,
-    /// Leave out the virtual machines with other kernels
-    #[arg(long)]
-    no_vm: bool,
     /// Run only the live tests whose names contain this
     #[arg(long, value_name = "NAME", conflicts_with = "no_live")]
     live: Option<String>,
@@ -72,9 +68,6 @@ pub(crate) fn run_parts(options: &Options) -> Result<()> {
         })?;
         if options.live.is_none() && options.closures.is_none() {
             image()?;
-            if !options.no_vm {
-                part("other kernels", || vm::run(&vm::Options::default()))?;
-            }
         }
     }
     Ok(())

@@ -145,12 +145,21 @@ fn truth(hooks: &str) -> Result<()> {
     let backend = |event: &Value| event["local"] == name;
     let proxy = |event: &Value| event["peer"] == name;
     let outer = |event: &Value| event["local"] == front.to_string().as_str();
-    for (leg, told) in [
-        ("into uvicorn", count(&events, backend)),
-        ("out of nginx", count(&events, proxy)),
-        ("into nginx", count(&events, outer)),
+    // Runs of the programs that a preempting kernel left out: what is not told of the legs that they see has such a run.
+    let missed = agent.metrics()?.count("wstap_bounds_reached_total", &[("bound", "missed-calls")]);
+    let missed = usize::try_from(missed)?;
+    for (leg, told, probed) in [
+        ("into uvicorn", count(&events, backend), true),
+        ("out of nginx", count(&events, proxy), true),
+        ("into nginx", count(&events, outer), hooks == "probe"),
     ] {
-        ensure!(told == truth, "{leg}: {told:#?}\nthe client saw {truth:#?}");
+        let right = |(what, count): (&_, &usize)| *count.min(told.get(what).unwrap_or(&0));
+        let untold = truth.values().sum::<usize>() - truth.iter().map(right).sum::<usize>();
+        let may_miss = if probed { missed } else { 0 };
+        ensure!(
+            told == truth || untold <= may_miss,
+            "{leg}: {missed} runs were left out; {told:#?}\nthe client saw {truth:#?}"
+        );
     }
     for event in events.iter().filter(|event| backend(event) || proxy(event)) {
         let (role, process) =
@@ -176,10 +185,14 @@ fn truth(hooks: &str) -> Result<()> {
     ensure!(wrong.is_empty(), "{} causes: {wrong:#?}", wrong.len());
     let closures: Vec<_> =
         events.iter().filter(|event| event["type"] == "closure" && backend(event)).collect();
-    ensure!(closures.len() == ROUNDS, "{} closures", closures.len());
+    ensure!(
+        closures.len() <= ROUNDS && closures.len() + missed >= ROUNDS,
+        "{} closures, {missed} runs left out",
+        closures.len()
+    );
     for closure in closures {
         ensure!(closure["code"] == 1000 && closure["initiator"] == "peer", "{closure:#}");
-        ensure!(closure["synchronised"] == true, "{closure:#}");
+        ensure!(missed > 0 || closure["synchronised"] == true, "{closure:#}");
     }
     let _ = std::fs::remove_file(&socket);
     costs(&agent.metrics()?);

@@ -21,7 +21,7 @@ use machine::{End, Order};
 use suites::SUITES;
 
 /// Which kernels, and what runs on them.
-#[derive(Args, Default)]
+#[derive(Args)]
 pub(crate) struct Options {
     /// Only this series of kernels: 5.10, 6.1, 6.12, 6.18 or 7 (may be given again)
     #[arg(long, value_name = "SERIES", value_parser = series)]
