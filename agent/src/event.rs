@@ -9,7 +9,7 @@ mod origin;
 pub(crate) mod sample;
 mod workload;
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -53,13 +53,13 @@ pub struct HandshakeEvent {
     pub evidence: Vec<Evidence>,
     /// One sentence: what was found, in the words of the field.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub summary: Option<Cow<'static, str>>,
+    pub summary: Option<String>,
     /// What would show that the cause is another one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub disproof: Option<Cow<'static, str>>,
+    pub disproof: Option<String>,
     /// The fix in a few words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub fix: Option<Cow<'static, str>>,
+    pub fix: Option<String>,
     /// The `Origin` as received (several values joined by `, `).
     pub origin: Option<String>,
     /// The `Host` as received.

@@ -137,12 +137,10 @@ fn observe(skb: *mut __sk_buff, incoming: bool) -> Option<()> {
             if stream.is_null() && ws_walk(skb, way, pair(packet.payload.len(), 0), seq) != 0 {
                 ws_news(skb, way);
             }
-        } else if ws_passes(skb, start, way, numbers) == 0 {
-            if requests {
-                ws_request(skb, start, way, numbers);
-            } else {
-                ws_response(skb, start, way, numbers);
-            }
+        } else if !requests {
+            ws_response(skb, start, way, numbers);
+        } else if !is_crowded() || ws_presume(skb, start, way, numbers) == 0 {
+            ws_request(skb, start, way, numbers);
         }
     }
     if is_end {
@@ -150,62 +148,6 @@ fn observe(skb: *mut __sk_buff, incoming: bool) -> Option<()> {
         ws_ending(skb, way | if packet.rst { ways::RST } else { 0 }, pair(end, received));
     }
     Some(())
-}
-
-/// Takes what nearly every segment is at the least cost: an ordinary request, one that is shed without a look, or the
-/// answer to it; 0 of all else. As [`ws_request`].
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub extern "C" fn ws_passes(skb: *mut __sk_buff, start: u32, way: u32, numbers: u64) -> u32 {
-    let Some(hook) = Hook::new(skb, way) else { return 0 };
-    let (segment, payload) = (segment(numbers), SkbPayload::at(skb, start));
-    let stream = hook.stream;
-    // SAFETY: as in `ws_request`, of the half that the segment is of.
-    unsafe {
-        let request = &raw mut (*stream).request;
-        let response = &raw mut (*stream).response;
-        if way & ways::REQUEST == 0 {
-            let other = (&raw const (*request).word).read_volatile();
-            let shed = is_shed(stream, other as u16);
-            return u32::from(shed && (*response).pass(other, &segment, &payload));
-        }
-        let other = (&raw const (*response).word).read_volatile();
-        if !(*request).is_simple(other, &segment, &payload) {
-            return 0;
-        }
-        if is_crowded() {
-            (*request).presume(&segment, payload.len());
-            shed(stream, (*request).word as u16);
-            return 1;
-        }
-        if payload.len() > scan::SCAN || payload.names_websocket(0) {
-            return 0;
-        }
-        (*request).pass(&segment, payload.len());
-    }
-    1
-}
-
-/// Whether the candidate is not told because the ring was crowded when it came.
-///
-/// # Safety
-/// The stream must live.
-#[inline(always)]
-unsafe fn is_shed(stream: *const Stream, epoch: u16) -> bool {
-    // SAFETY: as the caller vouches; an aligned word with one writer.
-    unsafe { (&raw const (*stream).shed).read_volatile() == SHED | u32::from(epoch) }
-}
-
-/// Sheds a candidate: of a handshake that cannot be told whole, nothing is, and that costs whom it passes by the
-/// least.
-///
-/// # Safety
-/// The stream must live, and this be the request half's hook.
-#[inline(always)]
-unsafe fn shed(stream: *mut Stream, epoch: u16) {
-    count(Counter::Shed);
-    // SAFETY: as the caller vouches.
-    unsafe { (&raw mut (*stream).shed).write_volatile(SHED | u32::from(epoch)) };
 }
 
 /// Tells what is new of a walk: the first close frame or the first broken rule.
@@ -242,22 +184,37 @@ pub extern "C" fn ws_request(skb: *mut __sk_buff, start: u32, way: u32, numbers:
     1
 }
 
+/// Sheds a request, when it is one that needs no look ([`RequestHalf::presume`]); 0 when it is not. As [`ws_request`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn ws_presume(skb: *mut __sk_buff, start: u32, way: u32, numbers: u64) -> u32 {
+    let Some(mut hook) = Hook::new(skb, way) else { return 0 };
+    let stream = hook.stream;
+    // SAFETY: as in `ws_request`.
+    let (request, other) =
+        unsafe { (&mut (*stream).request, (&raw const (*stream).response.word).read_volatile()) };
+    if !request.presume(other, &segment(numbers), &SkbPayload::at(skb, start)) {
+        return 0;
+    }
+    let epoch = request.word as u16;
+    hook.shed(epoch);
+    1
+}
+
 /// Whether nothing of a candidate is told because the ring was crowded when it came; as [`ws_request`].
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn ws_sheds(skb: *mut __sk_buff, way: u32, half: u32, epoch: u32) -> u32 {
     let Some(mut hook) = Hook::new(skb, way) else { return 1 };
     let epoch = epoch as u16;
-    // SAFETY: the stream lives as long as the program runs.
-    if unsafe { is_shed(hook.stream, epoch) } {
+    if hook.is_shed(epoch) {
         return 1;
     }
     if half != u32::from(half::REQUEST) {
         return 0;
     }
     if is_crowded() {
-        // SAFETY: as above, and this is the request half.
-        unsafe { shed(hook.stream, epoch) };
+        hook.shed(epoch);
         // What came before may have been told.
         hook.lost(half::REQUEST);
         return 1;
@@ -462,6 +419,22 @@ impl Hook {
         Meta { kind, half, epoch, flags, role, way: self.way }.pack()
     }
 
+    /// Whether the candidate is not told because the ring was crowded when it came.
+    #[inline(always)]
+    fn is_shed(&self, epoch: u16) -> bool {
+        // SAFETY: the stream lives as long as the program runs; an aligned word with one writer.
+        unsafe { (&raw const (*self.stream).shed).read_volatile() == SHED | u32::from(epoch) }
+    }
+
+    /// Sheds a candidate: of a handshake that cannot be told whole, nothing is, and that costs whom it passes by the
+    /// least.
+    #[inline(always)]
+    fn shed(&mut self, epoch: u16) {
+        count(Counter::Shed);
+        // SAFETY: as above, in the hook that writes it.
+        unsafe { (&raw mut (*self.stream).shed).write_volatile(SHED | u32::from(epoch)) };
+    }
+
     #[inline(always)]
     fn lost(&mut self, half: u8) {
         // SAFETY: as above; each byte has one writer.
@@ -496,9 +469,7 @@ impl Host for Hook {
     fn send_summary(&mut self, kind: Kind, half: u8, epoch: u16, rst: bool) {
         // Whether it is an RST, the packet itself says.
         let _ = rst;
-        // SAFETY: the stream lives as long as the program runs.
-        let shed = kind == Kind::Ending && unsafe { is_shed(self.stream, epoch) };
-        if shed && !self.is_open() {
+        if kind == Kind::Ending && self.is_shed(epoch) && !self.is_open() {
             return;
         }
         let meta = self.meta(kind, half, epoch, 0);

@@ -40,10 +40,7 @@ fn opening<'a>(case: &'a Case<'_>) -> Option<&'a Opening> {
 fn from_answer(case: &Case<'_>, shown: &str) -> Evidence {
     let value = answered(case).and_then(|headers| headers.first(&shown.to_ascii_lowercase()));
     let name = format!("{shown} (answer)");
-    match value {
-        Some(value) => Evidence::new(name, value),
-        None => Evidence::absent(name),
-    }
+    value.map_or_else(|| Evidence::absent(&name), |value| Evidence::new(&name, value))
 }
 
 fn upgrade(case: &Case<'_>) -> Option<Finding> {

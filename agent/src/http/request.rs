@@ -76,8 +76,7 @@ fn parse(view: &[u8], original: &[u8], defect: Option<Defect>) -> Result<Parsed,
     }
     let handshake = is_handshake.then(|| {
         let fields = head::fields(request.headers, view, original);
-        let room = (request.headers.len(), view.len());
-        request_head(method, target, version, room, fields, defect)
+        request_head(method, target, version, fields, defect)
     });
     Ok((handshake, method == "HEAD", framing))
 }
@@ -98,11 +97,10 @@ fn request_head<'a>(
     method: &str,
     target: &str,
     version: u8,
-    (count, bytes): (usize, usize),
     fields: impl Iterator<Item = (&'a str, Cow<'a, str>)>,
     defect: Option<Defect>,
 ) -> RequestHead {
-    let mut headers = Headers::with_room(count, bytes);
+    let mut headers = Headers::default();
     let mut keys: Vec<String> = Vec::new();
     let mut subprotocols = Vec::new();
     for (name, value) in fields {
