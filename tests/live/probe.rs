@@ -47,9 +47,11 @@ fn ensure_no_loss(agent: &Agent) -> Result<()> {
                 + metrics.count("wstap_records_lost_total", &[])
     })?;
     ensure!(metrics.count("wstap_records_lost_total", &[]) == 0, "the ring was full");
+    let count = |bound| metrics.count("wstap_bounds_reached_total", &[("bound", bound)]);
     for bound in ["unread", "state-refused", "decode-error"] {
-        let count = metrics.count("wstap_bounds_reached_total", &[("bound", bound)]);
-        ensure!(count == 0, "{bound}: {count}");
+        // Of a receiving call whose beginning the kernel left out, the end cannot be read.
+        let left_out = bound == "unread" && count(bound) <= count("missed-calls");
+        ensure!(count(bound) == 0 || left_out, "{bound}: {}", count(bound));
     }
     Ok(())
 }
