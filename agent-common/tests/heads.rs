@@ -513,8 +513,8 @@ fn what_only_begins_and_ends_like_the_word_is_not_the_word() {
 /// What each half of a connection said, in order.
 type Before<'a> = &'a [(u8, &'a [u8])];
 
-/// A connection on which `before` was said, and whether a segment is then presumed to be a handshake.
-fn presumed(before: Before<'_>, at: i32, received: i32, bytes: &[u8]) -> (Wire, bool) {
+/// A connection on which `before` was said, and whether a segment is then a simple GET.
+fn simple(before: Before<'_>, at: i32, received: i32, bytes: &[u8]) -> (Wire, Segment, bool) {
     let mut wire = Wire::new([7, 9]);
     for (half, bytes) in before {
         wire.say(*half, bytes, &whole());
@@ -525,43 +525,92 @@ fn presumed(before: Before<'_>, at: i32, received: i32, bytes: &[u8]) -> (Wire, 
         received: next.wrapping_add_signed(received),
         now_ns: 7,
     };
-    let presumed = wire.request.presume(wire.response.word, &segment, bytes);
-    if presumed {
-        wire.said[0] += bytes.len();
+    let simple = wire.request.is_simple(wire.response.word, &segment, bytes);
+    (wire, segment, simple)
+}
+
+/// What may come before a simple GET.
+const ANSWERED: [Before<'static>; 3] = [
+    &[],
+    &[(half::REQUEST, ORDINARY), (half::RESPONSE, FOUND)],
+    &[(half::REQUEST, REQUEST), (half::RESPONSE, REFUSED)],
+];
+
+/// As [`simple`], with the GET presumed to be a handshake.
+fn presumed(before: Before<'_>, bytes: &[u8]) -> Wire {
+    let (mut wire, segment, simple) = simple(before, 0, 0, bytes);
+    assert!(simple);
+    wire.request.presume(&segment, bytes.len() as u32);
+    wire.said[0] += bytes.len();
+    wire
+}
+
+/// The segment that a half says next is passed; whether it was.
+fn answered(wire: &mut Wire, bytes: &[u8]) -> bool {
+    let seq = wire.seq(half::RESPONSE, 0);
+    let segment = Segment { seq, received: seq, now_ns: 7 };
+    let passed = wire.response.pass(wire.request.word, &segment, bytes);
+    if passed {
+        wire.said[1] += bytes.len();
     }
-    (wire, presumed)
+    passed
+}
+
+/// The next handshake is told with an epoch of its own, and its 101 is followed.
+fn goes_on(wire: &mut Wire, epoch: u16) {
+    let from = wire.said[0];
+    wire.say(half::REQUEST, REQUEST, &whole());
+    assert_eq!(wire.together(half::REQUEST, from).as_deref(), Some(REQUEST));
+    assert_eq!(wire.request.word as u16, epoch);
+    wire.say(half::RESPONSE, ACCEPTED, &whole());
+    wire.say(half::REQUEST, FROM_CLIENT, &whole());
+    wire.say(half::RESPONSE, FROM_SERVER, &whole());
+    assert_eq!((wire.host.asked.opened, wire.codes()), (1, (CODES, false)));
 }
 
 #[test]
 fn a_get_that_is_presumed_is_a_handshake_to_what_comes_behind_it() {
-    let befores: [Before<'_>; 3] = [
-        &[],
-        &[(half::REQUEST, ORDINARY), (half::RESPONSE, FOUND)],
-        &[(half::REQUEST, REQUEST), (half::RESPONSE, REFUSED)],
-    ];
-    for before in befores {
+    for before in ANSWERED {
         // Its 101 is followed.
-        let (mut wire, is_presumed) = presumed(before, 0, 0, REQUEST);
-        assert!(is_presumed);
+        let mut wire = presumed(before, REQUEST);
+        assert!(!answered(&mut wire, ACCEPTED));
         wire.say(half::RESPONSE, ACCEPTED, &whole());
         wire.say(half::REQUEST, FROM_CLIENT, &whole());
         wire.say(half::RESPONSE, FROM_SERVER, &whole());
         assert_eq!((wire.host.asked.opened, wire.codes()), (1, (CODES, false)));
 
-        // Behind any other answer the next request is told.
-        let (mut wire, is_presumed) = presumed(before, 0, 0, ORDINARY);
-        assert!(is_presumed);
-        let epoch = wire.request.word as u16;
-        wire.say(half::RESPONSE, REFUSED, &whole());
-        let from = wire.said[0];
-        wire.say(half::REQUEST, REQUEST, &whole());
-        assert_eq!(wire.together(half::REQUEST, from).as_deref(), Some(REQUEST));
-        assert_eq!(wire.request.word as u16, epoch + 1);
+        // Behind any other answer, seen or passed, the next one is.
+        for passes in [false, true] {
+            let mut wire = presumed(before, ORDINARY);
+            let epoch = wire.request.word as u16;
+            if passes {
+                assert!(answered(&mut wire, REFUSED));
+                assert!(answered(&mut wire, b"more of its content"));
+            } else {
+                wire.say(half::RESPONSE, REFUSED, &whole());
+            }
+            goes_on(&mut wire, epoch + 1);
+        }
     }
 }
 
 #[test]
-fn what_is_not_that_simple_is_not_presumed() {
+fn an_ordinary_get_that_passes_leaves_the_half_as_the_machine_does() {
+    for before in ANSWERED {
+        let (mut wire, segment, _) = simple(before, 0, 0, ORDINARY);
+        let (mut machine, ..) = simple(before, 0, 0, ORDINARY);
+        wire.request.pass(&segment, ORDINARY.len() as u32);
+        wire.said[0] += ORDINARY.len();
+        machine.say(half::REQUEST, ORDINARY, &whole());
+        assert_eq!(format!("{:?}", wire.request), format!("{:?}", machine.request));
+        let epoch = wire.request.word as u16;
+        wire.say(half::RESPONSE, FOUND, &whole());
+        goes_on(&mut wire, epoch + 1);
+    }
+}
+
+#[test]
+fn what_is_not_that_simple_is_not_passed() {
     let post = b"POST /chat HTTP/1.1\r\nHost: app.example\r\n\r\n";
     let cases: [(Before<'_>, i32, i32, &[u8]); 8] = [
         (&[], 0, 0, post),
@@ -576,12 +625,18 @@ fn what_is_not_that_simple_is_not_presumed() {
         (&[(half::REQUEST, REQUEST), (half::RESPONSE, ACCEPTED)], 0, 0, REQUEST),
     ];
     for (number, (before, at, received, bytes)) in cases.into_iter().enumerate() {
-        let (wire, is_presumed) = presumed(before, at, received, bytes);
-        let word = wire.request.word;
-        assert!(!is_presumed, "case {number}");
-        let (untouched, _) = presumed(before, at, received, b"");
-        assert_eq!((word, wire.request.next), (untouched.request.word, untouched.request.next));
+        assert!(!simple(before, at, received, bytes).2, "case {number}");
     }
+    // Of answers: interim ones, what is short, and content where a head should be.
+    for answer in [b"HTTP/1.1 100 Continue\r\n\r\n", &REFUSED[..11], b"no head, content"] {
+        let mut wire = presumed(&[], REQUEST);
+        let before = format!("{:?}", wire.response);
+        assert!(!answered(&mut wire, answer));
+        assert_eq!(before, format!("{:?}", wire.response));
+    }
+    // Another answer behind the first may be a 101.
+    let mut wire = presumed(&[], ORDINARY);
+    assert!(answered(&mut wire, FOUND) && !answered(&mut wire, ACCEPTED));
 }
 
 #[test]

@@ -28,14 +28,27 @@ pub static STREAMS: SkStorage<Stream> = SkStorage::new();
 #[btf_map]
 pub static TUNNELS: SkStorage<Tunnel> = SkStorage::new();
 
-/// Of the flows whose walks may be taken quickly, the last one at each place, by its two ports: to look for walks
-/// first costs all other traffic a look-up. Another flow with the same ports looks in vain; one whose place was
-/// taken is walked the general way, and takes it back. Written by the packets' hooks.
+/// What is known of connections whose segments need little look, of the last one at each place: its socket's cookie and
+/// a value of [`flow`], which are cheaper than a look-up of its state. One whose place was taken is looked at the general
+/// way, and takes it back. Written by the packets' hooks.
 #[btf_map]
-pub static FLOWS: Array<u32, FLOWS_MAX> = Array::new();
+pub static FLOWS: Array<u64, FLOWS_MAX> = Array::new();
 
-const FLOWS_MAX: usize = 1 << FLOWS_BITS;
-const FLOWS_BITS: u32 = 14;
+const FLOWS_MAX: usize = 1 << 14;
+
+/// What is known of a connection ([`FLOWS`]), with its cookie above.
+pub mod flow {
+    /// Nothing.
+    pub const UNKNOWN: u64 = 0;
+    /// It carries frames for the rest of its life.
+    pub const WALKED: u64 = 1;
+    /// What goes out answers ordinary requests, and nobody waits for it.
+    pub const ANSWERS_OUT: u64 = 2;
+    /// The same, of what comes in.
+    pub const ANSWERS_IN: u64 = 3;
+    /// How many bits of a cookie they take the place of.
+    pub const BITS: u32 = 2;
+}
 
 /// What a request's first segment began on a listening socket, until sock_ops gives it to the
 /// connection, which happens in the same softirq. The key is [`crate::identity::Identity::key`]. An entry that is never claimed ages out.
@@ -68,29 +81,28 @@ pub static CALLS: HashMap<u64, Call, 8192> = HashMap::new();
 #[btf_map]
 pub static COUNTERS: PerCpuArray<u64, COUNT> = PerCpuArray::new();
 
-/// Whether the walk of the flow with these ports may be taken quickly ([`FLOWS`]).
+/// What is known of the connection with this cookie, a value of [`flow`].
 #[inline(always)]
-pub fn is_quick(ports: [u8; 4]) -> bool {
+pub fn known(cookie: u64) -> u64 {
     // SAFETY: not null means that it is an aligned word of a map's value.
-    FLOWS
-        .get_ptr(place(ports))
-        .is_some_and(|flow| unsafe { flow.read_volatile() } == u32::from_ne_bytes(ports))
+    let known = FLOWS.get_ptr(place(cookie)).map_or(0, |flow| unsafe { flow.read_volatile() });
+    // The cookies count up from 1, the kernel's way of making them.
+    if known >> flow::BITS == cookie { known & ((1 << flow::BITS) - 1) } else { flow::UNKNOWN }
 }
 
-/// From here on it may.
+/// From here on this is known of it.
 #[inline(always)]
-pub fn hint(ports: [u8; 4]) {
-    if let Some(flow) = FLOWS.get_ptr_mut(place(ports)) {
+pub fn know(cookie: u64, known: u64) {
+    if let Some(flow) = FLOWS.get_ptr_mut(place(cookie)) {
         // SAFETY: as above.
-        unsafe { flow.write_volatile(u32::from_ne_bytes(ports)) };
+        unsafe { flow.write_volatile(cookie << flow::BITS | known) };
     }
 }
 
-/// The place in [`FLOWS`] of a flow: the upper bits of a product with 2^32 divided by the golden ratio (Fibonacci
-/// hashing).
+/// The place in [`FLOWS`] of a connection.
 #[inline(always)]
-const fn place(ports: [u8; 4]) -> u32 {
-    u32::from_ne_bytes(ports).wrapping_mul(0x9e37_79b9) >> (u32::BITS - FLOWS_BITS)
+const fn place(cookie: u64) -> u32 {
+    cookie as u32 & (FLOWS_MAX as u32 - 1)
 }
 
 /// Adds to a word that other CPUs, and programs that interrupt this one, add to as well.

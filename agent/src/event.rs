@@ -9,7 +9,7 @@ mod origin;
 pub(crate) mod sample;
 mod workload;
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use serde::{Deserialize, Serialize};
 
@@ -53,13 +53,13 @@ pub struct HandshakeEvent {
     pub evidence: Vec<Evidence>,
     /// One sentence: what was found, in the words of the field.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub summary: Option<String>,
+    pub summary: Option<Cow<'static, str>>,
     /// What would show that the cause is another one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub disproof: Option<String>,
+    pub disproof: Option<Cow<'static, str>>,
     /// The fix in a few words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub fix: Option<String>,
+    pub fix: Option<Cow<'static, str>>,
     /// The `Origin` as received (several values joined by `, `).
     pub origin: Option<String>,
     /// The `Host` as received.

@@ -42,6 +42,9 @@ const UNNAMED_MAX: usize = 8192;
 /// Workloads that have gone are looked for so often when there is no event.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 
+/// What was read is much when it had so many bytes; a reading that finds nothing then gives memory back.
+const BUSY_BYTES: u64 = 16 << 20;
+
 /// The nice value of the threads that read and judge: against a busy thread of nice 0 on the same processor they
 /// get a tenth of it (sched(7)).
 const NICE: i32 = 10;
@@ -66,6 +69,7 @@ fn run(
     stop: Stop,
 ) -> anyhow::Result<()> {
     give_way();
+    give_back();
     let mut owners = Owners::new(cgroup.unwrap_or_else(|| FsPath::new("")), naming(settings))?;
     let (kernel, numbers, naming) =
         (Arc::clone(&path.kernel), Arc::clone(&path.numbers), owners.counters());
@@ -115,6 +119,15 @@ fn run(
     // It ends with the channel; a panic there has been told already.
     let _ = owners.join();
     Ok(())
+}
+
+/// Gives free memory back to the kernel. The C library keeps what reading the kernel's types or a storm took.
+fn give_back() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it may be called at any time.
+    unsafe {
+        libc::malloc_trim(0);
+    }
 }
 
 /// What is watched goes before the watching: on a processor that has no time left, records wait for this thread in
@@ -220,6 +233,8 @@ struct Path {
     kernel: Arc<Kernel>,
     reader: Reader,
     ring_bytes: u64,
+    /// How many bytes had been read when memory was given back.
+    given_back: u64,
     pace: Pace,
     wait: Wait,
     pairing: Pairing,
@@ -252,6 +267,7 @@ impl Path {
             kernel: Arc::new(kernel),
             reader: Reader::new(ring),
             ring_bytes: settings.ring_bytes.into(),
+            given_back: 0,
             pace: Pace::default(),
             wait: Wait::No,
             pairing: Pairing::new(limits, offset),
@@ -315,7 +331,7 @@ impl Path {
         if let Some(log) = &mut self.log {
             log();
         }
-        let begun = self.reader.bytes();
+        let (began, bytes) = (clock::monotonic(), self.reader.bytes());
         loop {
             let Self { reader, pairing, judge, own, .. } = self;
             // Time has passed as far as the records are read: what waits for one must not be settled
@@ -330,9 +346,14 @@ impl Path {
                 now = newest;
             }
             self.tick(now, out);
-            if !more || self.reader.bytes() - begun >= self.ring_bytes {
+            let read = self.reader.bytes();
+            if read == bytes && read - self.given_back >= BUSY_BYTES {
+                self.given_back = read;
+                give_back();
+            }
+            if !more || read - bytes >= self.ring_bytes {
                 let (delivered, shed) = (self.reader.delivered(), self.kernel.count(Counter::Shed));
-                self.wait = self.pace.next(clock::monotonic(), delivered, shed, more);
+                self.wait = self.pace.next((began, clock::monotonic()), delivered, shed, more);
                 return Ok(());
             }
         }

@@ -72,32 +72,40 @@ impl RequestHalf {
         phase(word) == HEAD || phase(word) == EARLY
     }
 
-    /// Takes a segment for a whole handshake without looking for the word, which costs a fraction; `other` is the response
-    /// half's word. False, and nothing is changed, of all but a GET that begins where the last request was answered
-    /// and whose head ends with the segment.
+    /// Whether a segment is a GET that begins where the last request was answered, and whose head ends with it: what
+    /// nearly every request is. `other` is the response half's word.
     #[inline(always)]
-    pub fn presume<P: Payload + ?Sized>(
-        &mut self,
+    pub fn is_simple<P: Payload + ?Sized>(
+        &self,
         other: u32,
         segment: &Segment,
         payload: &P,
     ) -> bool {
         let answered = response::epoch(other) == epoch(self.word);
         let is_free = Self::is_idle(self.word) || (answered && Self::is_candidate(self.word));
-        let is_next = segment.seq == self.next && segment.seq == segment.received;
-        if !is_free
-            || !is_next
-            || ResponseHalf::is_tunnel(other)
-            || payload.read::<4>(0) != Some(*b"GET ")
-            || !scan::ends_head(payload)
-        {
-            return false;
-        }
+        is_free
+            && segment.seq == self.next
+            && segment.seq == segment.received
+            && !ResponseHalf::is_tunnel(other)
+            && payload.read::<4>(0) == Some(*b"GET ")
+            && scan::ends_head(payload)
+    }
+
+    /// Takes a segment that [`Self::is_simple`], as [`request`] does when it does not name the word.
+    #[inline(always)]
+    pub fn pass(&mut self, segment: &Segment, len: u32) {
+        self.next = segment.seq.wrapping_add(len);
+        self.enter(IDLE);
+    }
+
+    /// Takes a segment that [`Self::is_simple`] for a handshake, without looking for the word, which costs more than all
+    /// else.
+    #[inline(always)]
+    pub fn presume(&mut self, segment: &Segment, len: u32) {
         self.begin();
-        self.next = segment.seq.wrapping_add(payload.len());
-        self.sent = payload.len();
+        self.next = segment.seq.wrapping_add(len);
+        self.sent = len;
         self.tail = scan::CRLF_CRLF;
-        true
     }
 
     fn enter(&mut self, phase: u32) {

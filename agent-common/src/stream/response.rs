@@ -76,6 +76,32 @@ impl ResponseHalf {
         phase(word) == TUNNEL
     }
 
+    /// Takes a segment of the answer to a candidate of which nothing is told; `other` is the request half's word. False,
+    /// and nothing is changed, of one that may be an interim answer or a 101, or out of order.
+    #[inline(always)]
+    pub fn pass<P: Payload + ?Sized>(
+        &mut self,
+        other: u32,
+        segment: &Segment,
+        payload: &P,
+    ) -> bool {
+        let begins = request::epoch(other) != epoch(self.word);
+        let is_next = segment.seq == segment.received && (begins || segment.seq == self.next);
+        let Some([head @ .., code, _, _]) = payload.read::<12>(0) else { return false };
+        let is_head = matches!(&head, b"HTTP/1.1 " | b"HTTP/1.0 ");
+        if !is_next
+            || (begins && (!is_head || code == b'1'))
+            || (!begins && (is_head || phase(self.word) != REST))
+        {
+            return false;
+        }
+        self.word = REST << 16 | u32::from(request::epoch(other));
+        self.next = segment.seq.wrapping_add(payload.len());
+        self.sent = REST_CAP;
+        self.tail = 0;
+        true
+    }
+
     fn enter(&mut self, phase: u32) {
         self.word = phase << 16 | u32::from(epoch(self.word));
     }

@@ -6,7 +6,7 @@
 
 use aya_ebpf::{
     bindings::{__sk_buff, bpf_sock},
-    helpers::generated::{bpf_ktime_get_ns, bpf_sk_fullsock, bpf_tcp_sock},
+    helpers::generated::{bpf_get_socket_cookie, bpf_ktime_get_ns, bpf_sk_fullsock, bpf_tcp_sock},
     macros::cgroup_skb,
     programs::SkBuffContext,
 };
@@ -25,7 +25,7 @@ use wstap_common::{
 
 use crate::{
     emit::{Meta, is_crowded, ws_send_bytes, ws_send_summary},
-    maps::{LISTENED, count, hint, is_quick},
+    maps::{LISTENED, count, flow, know, known},
     older::{self, ws_older},
     packet::{Packet, SkbPayload},
     rare::{self, ws_rare},
@@ -71,9 +71,15 @@ fn observe(skb: *mut __sk_buff, incoming: bool) -> Option<()> {
     }
     // A SYN's data (TCP Fast Open, RFC 7413) begins behind the SYN itself.
     let seq = packet.seq.wrapping_add(u32::from(packet.syn));
-    if has_data && !is_end && is_quick(packet.ports) {
+    // SAFETY: the helper takes the hook's own context.
+    let cookie = unsafe { bpf_get_socket_cookie(skb.cast()) };
+    let known = known(cookie);
+    if has_data && !is_end {
+        if known == if incoming { flow::ANSWERS_IN } else { flow::ANSWERS_OUT } {
+            return None;
+        }
         let place = pair(packet.payload.len(), packet.payload.start());
-        if ws_quick(skb, u32::from(incoming), place, seq) != 0 {
+        if known == flow::WALKED && ws_quick(skb, u32::from(incoming), place, seq) != 0 {
             return None;
         }
     }
@@ -95,7 +101,7 @@ fn observe(skb: *mut __sk_buff, incoming: bool) -> Option<()> {
             let mut way = if requests { way | ways::REQUEST } else { way };
             if observe::stays_walked(stream.request.word, stream.response.word) {
                 way |= ways::STAYS;
-                ws_hint(skb);
+                know(cookie, flow::WALKED);
             }
             if ws_walk(skb, way, pair(packet.payload.len(), 0), seq) != 0 {
                 ws_news(skb, way);
@@ -137,10 +143,26 @@ fn observe(skb: *mut __sk_buff, incoming: bool) -> Option<()> {
             if stream.is_null() && ws_walk(skb, way, pair(packet.payload.len(), 0), seq) != 0 {
                 ws_news(skb, way);
             }
-        } else if !requests {
-            ws_response(skb, start, way, numbers);
-        } else if !is_crowded() || ws_presume(skb, start, way, numbers) == 0 {
-            ws_request(skb, start, way, numbers);
+        } else {
+            // SAFETY: as above; this hook is the half's only writer.
+            let taken = match unsafe { stream.as_mut() } {
+                Some(stream) => unsafe {
+                    take(stream, requests, &segment(numbers), &packet.payload)
+                },
+                None => TAKEN_NOT,
+            };
+            if requests {
+                let answers = if incoming { flow::ANSWERS_OUT } else { flow::ANSWERS_IN };
+                let now = if taken == TAKEN_ORDINARY { answers } else { flow::UNKNOWN };
+                if now != known {
+                    know(cookie, now);
+                }
+            }
+            match (taken, requests) {
+                (TAKEN_NOT, true) => ws_request(skb, start, way, numbers),
+                (TAKEN_NOT, false) => ws_response(skb, start, way, numbers),
+                _ => 1,
+            };
         }
     }
     if is_end {
@@ -148,6 +170,74 @@ fn observe(skb: *mut __sk_buff, incoming: bool) -> Option<()> {
         ws_ending(skb, way | if packet.rst { ways::RST } else { 0 }, pair(end, received));
     }
     Some(())
+}
+
+/// [`take`] did nothing.
+const TAKEN_NOT: u32 = 0;
+/// It took an ordinary request, whose answer nobody waits for.
+const TAKEN_ORDINARY: u32 = 1;
+/// It took a request that is shed without a look, or the answer to one.
+const TAKEN_SHED: u32 = 2;
+
+/// Takes what nearly every segment is at the least cost, before the stream machine, which would give the same state for
+/// it.
+///
+/// # Safety
+/// This must be the hook of the half that `requests` names.
+#[inline(always)]
+unsafe fn take(
+    stream: *mut Stream,
+    requests: bool,
+    segment: &Segment,
+    payload: &SkbPayload,
+) -> u32 {
+    // SAFETY: it lives as long as the program runs; each half is written by its hook, and of the other an aligned
+    // word is read.
+    unsafe {
+        let request = &raw mut (*stream).request;
+        let response = &raw mut (*stream).response;
+        if !requests {
+            let other = (&raw const (*request).word).read_volatile();
+            let shed = is_shed(stream, other as u16) && (*response).pass(other, segment, payload);
+            return if shed { TAKEN_SHED } else { TAKEN_NOT };
+        }
+        let other = (&raw const (*response).word).read_volatile();
+        if !(*request).is_simple(other, segment, payload) {
+            return TAKEN_NOT;
+        }
+        if is_crowded() {
+            (*request).presume(segment, payload.len());
+            shed(stream, (*request).word as u16);
+            return TAKEN_SHED;
+        }
+        if payload.len() > scan::SCAN || payload.names_websocket(0) {
+            return TAKEN_NOT;
+        }
+        (*request).pass(segment, payload.len());
+    }
+    TAKEN_ORDINARY
+}
+
+/// Whether the candidate is not told because the ring was crowded when it came.
+///
+/// # Safety
+/// The stream must live.
+#[inline(always)]
+unsafe fn is_shed(stream: *const Stream, epoch: u16) -> bool {
+    // SAFETY: as the caller vouches; an aligned word with one writer.
+    unsafe { (&raw const (*stream).shed).read_volatile() == SHED | u32::from(epoch) }
+}
+
+/// Sheds a candidate: of a handshake that cannot be told whole, nothing is, and that costs whom it passes by the
+/// least.
+///
+/// # Safety
+/// The stream must live, and this be the request half's hook.
+#[inline(always)]
+unsafe fn shed(stream: *mut Stream, epoch: u16) {
+    count(Counter::Shed);
+    // SAFETY: as the caller vouches.
+    unsafe { (&raw mut (*stream).shed).write_volatile(SHED | u32::from(epoch)) };
 }
 
 /// Tells what is new of a walk: the first close frame or the first broken rule.
@@ -184,37 +274,22 @@ pub extern "C" fn ws_request(skb: *mut __sk_buff, start: u32, way: u32, numbers:
     1
 }
 
-/// Sheds a request, when it is one that needs no look ([`RequestHalf::presume`]); 0 when it is not. As [`ws_request`].
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub extern "C" fn ws_presume(skb: *mut __sk_buff, start: u32, way: u32, numbers: u64) -> u32 {
-    let Some(mut hook) = Hook::new(skb, way) else { return 0 };
-    let stream = hook.stream;
-    // SAFETY: as in `ws_request`.
-    let (request, other) =
-        unsafe { (&mut (*stream).request, (&raw const (*stream).response.word).read_volatile()) };
-    if !request.presume(other, &segment(numbers), &SkbPayload::at(skb, start)) {
-        return 0;
-    }
-    let epoch = request.word as u16;
-    hook.shed(epoch);
-    1
-}
-
 /// Whether nothing of a candidate is told because the ring was crowded when it came; as [`ws_request`].
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn ws_sheds(skb: *mut __sk_buff, way: u32, half: u32, epoch: u32) -> u32 {
     let Some(mut hook) = Hook::new(skb, way) else { return 1 };
     let epoch = epoch as u16;
-    if hook.is_shed(epoch) {
+    // SAFETY: the stream lives as long as the program runs.
+    if unsafe { is_shed(hook.stream, epoch) } {
         return 1;
     }
     if half != u32::from(half::REQUEST) {
         return 0;
     }
     if is_crowded() {
-        hook.shed(epoch);
+        // SAFETY: as above, and this is the request half.
+        unsafe { shed(hook.stream, epoch) };
         // What came before may have been told.
         hook.lost(half::REQUEST);
         return 1;
@@ -354,17 +429,6 @@ pub extern "C" fn ws_begin(skb: *mut __sk_buff, start: u32, way: u32, numbers: u
     u32::from(stored)
 }
 
-/// Says that the walk of the packet's flow may be taken quickly.
-// VERIFIER: a function of its own, for its stack.
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub extern "C" fn ws_hint(skb: *mut __sk_buff) -> u32 {
-    if let Some(packet) = Packet::parse(skb) {
-        hint(packet.ports);
-    }
-    0
-}
-
 /// The key of an incoming packet's connection in the listener's table.
 #[unsafe(no_mangle)]
 #[inline(never)]
@@ -419,22 +483,6 @@ impl Hook {
         Meta { kind, half, epoch, flags, role, way: self.way }.pack()
     }
 
-    /// Whether the candidate is not told because the ring was crowded when it came.
-    #[inline(always)]
-    fn is_shed(&self, epoch: u16) -> bool {
-        // SAFETY: the stream lives as long as the program runs; an aligned word with one writer.
-        unsafe { (&raw const (*self.stream).shed).read_volatile() == SHED | u32::from(epoch) }
-    }
-
-    /// Sheds a candidate: of a handshake that cannot be told whole, nothing is, and that costs whom it passes by the
-    /// least.
-    #[inline(always)]
-    fn shed(&mut self, epoch: u16) {
-        count(Counter::Shed);
-        // SAFETY: as above, in the hook that writes it.
-        unsafe { (&raw mut (*self.stream).shed).write_volatile(SHED | u32::from(epoch)) };
-    }
-
     #[inline(always)]
     fn lost(&mut self, half: u8) {
         // SAFETY: as above; each byte has one writer.
@@ -469,7 +517,9 @@ impl Host for Hook {
     fn send_summary(&mut self, kind: Kind, half: u8, epoch: u16, rst: bool) {
         // Whether it is an RST, the packet itself says.
         let _ = rst;
-        if kind == Kind::Ending && self.is_shed(epoch) && !self.is_open() {
+        // SAFETY: the stream lives as long as the program runs.
+        let shed = kind == Kind::Ending && unsafe { is_shed(self.stream, epoch) };
+        if shed && !self.is_open() {
             return;
         }
         let meta = self.meta(kind, half, epoch, 0);

@@ -40,7 +40,10 @@ fn opening<'a>(case: &'a Case<'_>) -> Option<&'a Opening> {
 fn from_answer(case: &Case<'_>, shown: &str) -> Evidence {
     let value = answered(case).and_then(|headers| headers.first(&shown.to_ascii_lowercase()));
     let name = format!("{shown} (answer)");
-    value.map_or_else(|| Evidence::absent(&name), |value| Evidence::new(&name, value))
+    match value {
+        Some(value) => Evidence::new(name, value),
+        None => Evidence::absent(name),
+    }
 }
 
 fn upgrade(case: &Case<'_>) -> Option<Finding> {

@@ -1,5 +1,7 @@
 //! One handshake as the rules see it, and what a rule finds.
 
+use std::borrow::Cow;
+
 use super::{
     Cause, Confidence, Evidence,
     fingerprint::{self, Fingerprint},
@@ -50,7 +52,7 @@ impl<'a> Case<'a> {
     }
 
     /// The request header `shown` (any case) as evidence, `(absent)` when it is not there.
-    pub(super) fn header(&self, shown: &str) -> Evidence {
+    pub(super) fn header(&self, shown: &'static str) -> Evidence {
         let name = shown.to_ascii_lowercase();
         let values: Vec<&str> = self.request.headers.all(&name).collect();
         match values.as_slice() {
@@ -78,7 +80,7 @@ pub(super) struct Finding {
     pub(super) cause: Cause,
     pub(super) confidence: Confidence,
     pub(super) evidence: Vec<Evidence>,
-    pub(super) summary: String,
+    pub(super) summary: Cow<'static, str>,
     /// A fix that knows more than the cause's own.
     pub(super) fix: Option<&'static str>,
     /// Concluded from headers alone: the server did not say which check failed, so that population
@@ -87,20 +89,24 @@ pub(super) struct Finding {
 }
 
 impl Finding {
-    pub(super) fn new(cause: Cause, confidence: Confidence, summary: impl Into<String>) -> Self {
+    pub(super) fn new(
+        cause: Cause,
+        confidence: Confidence,
+        summary: impl Into<Cow<'static, str>>,
+    ) -> Self {
         let summary = summary.into();
         Self { cause, confidence, evidence: Vec::new(), summary, fix: None, presumed: false }
     }
 
-    pub(super) fn certain(cause: Cause, summary: impl Into<String>) -> Self {
+    pub(super) fn certain(cause: Cause, summary: impl Into<Cow<'static, str>>) -> Self {
         Self::new(cause, Confidence::Certain, summary)
     }
 
-    pub(super) fn likely(cause: Cause, summary: impl Into<String>) -> Self {
+    pub(super) fn likely(cause: Cause, summary: impl Into<Cow<'static, str>>) -> Self {
         Self::new(cause, Confidence::Likely, summary)
     }
 
-    pub(super) fn possible(cause: Cause, summary: impl Into<String>) -> Self {
+    pub(super) fn possible(cause: Cause, summary: impl Into<Cow<'static, str>>) -> Self {
         Self::new(cause, Confidence::Possible, summary)
     }
 

@@ -36,7 +36,7 @@ fn change(header: &str, before: Option<String>, after: Option<String>) -> Option
         (_, None) => Change::Removed,
         _ => Change::Rewrote,
     };
-    let cut = |value: Option<String>| value.map(|value| Evidence::new(header, &value).value);
+    let cut = |value: Option<String>| value.map(|value| Evidence::quoted(&value));
     Some(ProxyChange { header: header.to_owned(), change, before: cut(before), after: cut(after) })
 }
 
@@ -156,24 +156,24 @@ fn scheme_was_right(before: &RequestHead) -> bool {
 }
 
 /// Both legs were seen: the change is a fact. The cause is as certain as it is that this check refused.
-fn prove(verdict: &mut Verdict, cause: Cause, summary: &str, shown: (&str, &RequestHead)) {
+fn prove(verdict: &mut Verdict, cause: Cause, summary: &'static str, shown: (&str, &RequestHead)) {
     let (header, before) = shown;
     let was = value(before, &header.to_ascii_lowercase()).unwrap_or_default();
     verdict.evidence.retain(|evidence| evidence.name != "answer" && evidence.name != "User-Agent");
-    verdict.evidence.push(Evidence::new(&format!("{header} (before the proxy)"), &was));
+    verdict.evidence.push(Evidence::new(format!("{header} (before the proxy)"), &was));
     let sure = if verdict.presumed { Confidence::Likely } else { Confidence::Certain };
     conclude(verdict, cause, sure, summary);
 }
 
 /// The other leg disproves what the headers of one leg made likely.
-fn replace(verdict: &mut Verdict, cause: Cause, summary: &str) {
+fn replace(verdict: &mut Verdict, cause: Cause, summary: &'static str) {
     conclude(verdict, cause, Confidence::Likely, summary);
 }
 
-fn conclude(verdict: &mut Verdict, cause: Cause, confidence: Confidence, summary: &str) {
+fn conclude(verdict: &mut Verdict, cause: Cause, confidence: Confidence, summary: &'static str) {
     verdict.cause = Some(cause);
     verdict.confidence = Some(confidence);
-    summary.clone_into(&mut verdict.summary);
+    verdict.summary = summary.into();
     verdict.disproof = advice::disproof(cause);
     verdict.fix = advice::fix(cause);
 }
@@ -187,7 +187,7 @@ pub(super) fn answered_behind(
 ) {
     if let Some(behind) = behind.filter(|_| status.is_some()) {
         *verdict = Verdict {
-            summary: format!("{} (seen on the leg behind the proxy)", behind.summary),
+            summary: format!("{} (seen on the leg behind the proxy)", behind.summary).into(),
             ..behind.clone()
         };
         return;

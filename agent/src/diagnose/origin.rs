@@ -24,11 +24,12 @@ impl Authority {
             _ => (text, None),
         };
         let bracketed = host.starts_with('[') && host.ends_with(']');
-        let allowed = |c: char| c.is_ascii_alphanumeric() || "-._~%".contains(c);
+        let allowed =
+            |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'.' | b'_' | b'~' | b'%');
         let valid = if bracketed {
             host.trim_matches(['[', ']']).parse::<Ipv6Addr>().is_ok()
         } else {
-            !host.is_empty() && host.chars().all(allowed)
+            !host.is_empty() && host.bytes().all(allowed)
         };
         valid.then(|| Self { host: host.to_ascii_lowercase(), port })
     }
@@ -98,9 +99,9 @@ impl Origin {
     /// Reads one serialised origin; `None` for `null` and for anything else that is not one.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let (scheme, rest) = text.trim().split_once("://")?;
-        let starts_right = scheme.starts_with(|c: char| c.is_ascii_alphabetic());
+        let starts_right = scheme.as_bytes().first().is_some_and(u8::is_ascii_alphabetic);
         let scheme_right =
-            scheme.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'));
+            scheme.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'+' | b'-' | b'.'));
         // A page never has a ws or wss origin: these are what a client connects to.
         let page = !scheme.eq_ignore_ascii_case("ws") && !scheme.eq_ignore_ascii_case("wss");
         if !(starts_right && scheme_right && page) {

@@ -12,7 +12,11 @@ use std::{
 
 use lru::LruCache;
 
-use super::{Cause, Evidence, Outcome, Verdict, case::Finding, origin::Origin};
+use super::{
+    Cause, Evidence, Outcome, Verdict,
+    case::Finding,
+    origin::{Authority, Origin},
+};
 use crate::{
     handshake::{Answer, Exchange, Service},
     http::RequestHead,
@@ -141,9 +145,14 @@ impl Population {
     }
 
     fn origin(&self, request: &RequestHead) -> u64 {
-        let value = request.headers.first("origin");
-        let spelt = |v: &str| Origin::parse(v).map_or_else(|| v.to_owned(), |o| o.to_string());
-        self.hasher.hash_one(value.map(spelt))
+        match request.headers.first("origin").map(|value| (value, Origin::parse(value))) {
+            Some((_, Some(origin))) => {
+                let Authority { host, .. } = &origin.authority;
+                self.hasher.hash_one((&*origin.scheme, &**host, origin.effective_port()))
+            }
+            Some((value, None)) => self.hasher.hash_one(value),
+            None => self.hasher.hash_one(""),
+        }
     }
 }
 

@@ -192,7 +192,7 @@ const AUTH: &[&str] = &[
 
 fn words_of_auth(case: &Case<'_>) -> Option<Finding> {
     let response = case.response?;
-    let evidence = |name: &str| [case.answer(), Evidence::new(name, "(present)")];
+    let evidence = |name: &'static str| [case.answer(), Evidence::new(name, "(present)")];
     if matches!(response.status, 401 | 407 | 511) {
         if let Some(scheme) = response.headers.first("www-authenticate") {
             let scheme = scheme.split_whitespace().next().unwrap_or_default();

@@ -1,5 +1,7 @@
 //! What a diagnosis says: outcome, cause, evidence, and what to do next.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Cause, Confidence};
@@ -21,7 +23,7 @@ pub struct Verdict {
     /// Whether the cause was concluded from headers alone: the server did not say which check refused.
     pub presumed: bool,
     /// One sentence: what was found. Empty for an accepted handshake.
-    pub summary: String,
+    pub summary: Cow<'static, str>,
     /// What would show that the cause is another one.
     pub disproof: Option<&'static str>,
     /// The fix in a few words.
@@ -76,17 +78,22 @@ pub enum Policy {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evidence {
     /// A header's name, or what was observed (`status`, `answer`, `closed by`).
-    pub name: String,
+    pub name: Cow<'static, str>,
     /// Its value; `(absent)` when its absence is the evidence.
     pub value: String,
 }
 
 impl Evidence {
-    /// A named value, cut to [`EVIDENCE_VALUE`] characters; control characters become spaces.
-    pub(super) fn new(name: &str, value: &str) -> Self {
+    /// A named value, as [`Self::quoted`].
+    pub(super) fn new(name: impl Into<Cow<'static, str>>, value: &str) -> Self {
+        Self { name: name.into(), value: Self::quoted(value) }
+    }
+
+    /// A value cut to [`EVIDENCE_VALUE`] characters; control characters become spaces.
+    pub(super) fn quoted(value: &str) -> String {
         let plain = value.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
         if plain && value.len() <= EVIDENCE_VALUE {
-            return Self { name: name.to_owned(), value: value.to_owned() };
+            return value.to_owned();
         }
         let printable = |c: char| if c.is_control() { ' ' } else { c };
         let mut value: String = value.chars().map(printable).take(EVIDENCE_VALUE + 1).collect();
@@ -94,12 +101,12 @@ impl Evidence {
             value.truncate(end);
             value.push('…');
         }
-        Self { name: name.to_owned(), value }
+        value
     }
 
     /// A header whose absence is the evidence.
-    pub(super) fn absent(name: &str) -> Self {
-        Self { name: name.to_owned(), value: "(absent)".to_owned() }
+    pub(super) fn absent(name: impl Into<Cow<'static, str>>) -> Self {
+        Self { name: name.into(), value: "(absent)".to_owned() }
     }
 }
 

@@ -83,6 +83,13 @@ pub struct Headers {
 }
 
 impl Headers {
+    /// None, with room for the usual of a head with so many fields and bytes. (What is dropped, a long cookie, must not
+    /// take memory for as long as the head is kept.)
+    fn with_room(fields: usize, bytes: usize) -> Self {
+        let text = String::with_capacity(bytes.min(1024));
+        Self { text, fields: Vec::with_capacity(fields.min(32)) }
+    }
+
     /// Adds a field; `name` is folded to lower case.
     pub fn push(&mut self, name: &str, value: &str) {
         let start = self.text.len();

@@ -76,7 +76,8 @@ fn parse(view: &[u8], original: &[u8], defect: Option<Defect>) -> Result<Parsed,
     }
     let handshake = is_handshake.then(|| {
         let fields = head::fields(request.headers, view, original);
-        request_head(method, target, version, fields, defect)
+        let room = (request.headers.len(), view.len());
+        request_head(method, target, version, room, fields, defect)
     });
     Ok((handshake, method == "HEAD", framing))
 }
@@ -97,10 +98,11 @@ fn request_head<'a>(
     method: &str,
     target: &str,
     version: u8,
+    (count, bytes): (usize, usize),
     fields: impl Iterator<Item = (&'a str, Cow<'a, str>)>,
     defect: Option<Defect>,
 ) -> RequestHead {
-    let mut headers = Headers::default();
+    let mut headers = Headers::with_room(count, bytes);
     let mut keys: Vec<String> = Vec::new();
     let mut subprotocols = Vec::new();
     for (name, value) in fields {

@@ -57,7 +57,7 @@ fn parse(
         return Err(ParseError::Malformed);
     };
     let mut framing = Framing::default();
-    let mut headers = Headers::default();
+    let mut headers = Headers::with_room(response.headers.len(), view.len());
     let mut subprotocols = Vec::new();
     for (name, value) in head::fields(response.headers, view, original) {
         framing.field(name, &value);

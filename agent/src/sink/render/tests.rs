@@ -108,10 +108,10 @@ fn hostile() -> HandshakeEvent {
     event.host = Some(bad.to_owned());
     event.path = format!("/{bad}");
     event.server = Some(bad.to_owned());
-    event.summary = Some(bad.to_owned());
-    event.fix = Some(bad.to_owned());
+    event.summary = Some(bad.to_owned().into());
+    event.fix = Some(bad.to_owned().into());
     event.time = bad.to_owned();
-    event.evidence = vec![Evidence { name: bad.to_owned(), value: bad.repeat(1000) }];
+    event.evidence = vec![Evidence { name: bad.to_owned().into(), value: bad.repeat(1000) }];
     event.proxy_changes = vec![ProxyChange {
         header: bad.to_owned(),
         change: Change::Added,
@@ -171,7 +171,7 @@ fn colour_changes_nothing_but_the_colour() {
 #[test]
 fn a_terminal_gets_lines_that_fit() {
     let mut event = refused();
-    event.fix = Some("set the header again in the proxy ".repeat(6));
+    event.fix = Some("set the header again in the proxy ".repeat(6).into());
     for colour in [false, true] {
         let shown =
             text(Format::Text { colour, width: Some(60) }, &Event::Handshake(event.clone()));
