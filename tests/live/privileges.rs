@@ -24,16 +24,18 @@ fn bits(status: &str, name: &str) -> Result<u64> {
     Ok(u64::from_str_radix(line.with_context(|| format!("{name}: {status}"))?.trim(), 16)?)
 }
 
-/// Whether this kernel lets a process read its own maps without CAP_BPF (Linux 5.19).
-fn reads_without_capability() -> Result<bool> {
+/// Whether this kernel is of this version or a later one.
+fn is_since(version: (u32, u32)) -> Result<bool> {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease")?;
     let mut numbers = release.split(['.', '-']).map(|part| part.parse::<u32>().unwrap_or(0));
-    Ok((numbers.next(), numbers.next()) >= (Some(5), Some(19)))
+    let mut next = || numbers.next().unwrap_or(0);
+    Ok((next(), next()) >= version)
 }
 
 /// Every thread of the process has no capability but those that it may keep, and cannot come by any.
 fn has_shed(process: u32, may_keep: u64) -> Result<usize> {
-    let may_keep = may_keep | if reads_without_capability()? { 0 } else { CAP_BPF };
+    // From then on a process reads its own maps without it.
+    let may_keep = may_keep | if is_since((5, 19))? { 0 } else { CAP_BPF };
     let threads: Vec<_> =
         fs::read_dir(format!("/proc/{process}/task"))?.collect::<Result<_, _>>()?;
     for thread in &threads {
@@ -59,6 +61,11 @@ fn start_unprivileged(arguments: &[&str]) -> Result<Agent> {
     std::os::unix::fs::chown(&folder, Some(NOBODY), Some(NOBODY))?;
     let capabilities = "+bpf,+perfmon,+net_admin";
     let mut command = Command::new("setpriv");
+    if !is_since((5, 11))? {
+        // BPF memory is charged to this limit, which these capabilities do not raise.
+        command = Command::new("prlimit");
+        command.args(["--memlock=unlimited", "setpriv"]);
+    }
     command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs"]);
     command.arg(format!("--inh-caps=-all,{capabilities}"));
     command.arg(format!("--ambient-caps=-all,{capabilities}"));

@@ -67,7 +67,7 @@ pub enum Error {
     /// The kernel refuses for want of a capability.
     #[error(
         "the kernel refuses to {action}: permission denied: run as root, or with the capabilities \
-         CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN"
+         CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN (and, before Linux 5.11, no limit of locked memory: ulimit -l unlimited)"
     )]
     Permission {
         /// What was tried.
