@@ -170,13 +170,12 @@ fn thousands_of_connections_end_as_they_are_told() -> Result<()> {
 
     let mut seen = Seen::default();
     let began = Instant::now();
-    let (_ended, lines) = clients(&folder, "ended", &ended, AT_ONCE)?;
-    seen.take(&lines, ended.len(), None)?;
-    // Each is silent for as long as the timer.
-    let (_idle, lines) = clients(&folder, "idle", &idle, idle.len().min(200))?;
-    seen.take(&lines, idle.len(), None)?;
-    let (_killed, lines) = clients(&folder, "killed", &killed, killed.len())?;
-    seen.take(&lines, killed.len(), Some(victim.process()))?;
+    // Of the idle ones each is silent for as long as the timer.
+    let groups = [(&ended, AT_ONCE), (&idle, idle.len().min(200)), (&killed, killed.len())];
+    let (_clients, lines) = clients(&folder, &groups)?;
+    for (group, victim) in [(&ended, None), (&idle, None), (&killed, Some(victim.process()))] {
+        seen.take(&lines, group.len(), victim)?;
+    }
 
     let plans: Vec<_> = ended.into_iter().chain(idle).chain(killed).collect();
     let total: usize = plans.iter().map(Plan::legs).sum();
@@ -224,13 +223,15 @@ fn plan(
     Plan { path, by, how, front, proxied, deflate, len: random.len() }
 }
 
-/// Starts the clients of these plans.
-fn clients(folder: &Path, name: &str, plans: &[Plan], at_once: usize) -> Result<(Process, Lines)> {
-    let file = folder.join(format!("{name}.plans"));
-    std::fs::write(&file, plans.iter().map(|plan| plan.line() + "\n").collect::<String>())?;
+/// Starts the clients of these plans, one group after the other, each with so many at a time.
+fn clients(folder: &Path, groups: &[(&Vec<Plan>, usize)]) -> Result<(Process, Lines)> {
     let mut command = node::command("tests/live/servers/closing_clients.js");
-    command.arg(at_once.to_string()).arg(&file);
-    Process::start_with_lines(&format!("clients-{name}"), &mut command, folder)
+    for (number, (plans, at_once)) in groups.iter().enumerate() {
+        let file = folder.join(format!("{number}.plans"));
+        std::fs::write(&file, plans.iter().map(|plan| plan.line() + "\n").collect::<String>())?;
+        command.arg(at_once.to_string()).arg(&file);
+    }
+    Process::start_with_lines("clients", &mut command, folder)
 }
 
 impl Seen {

@@ -1,5 +1,6 @@
 // `ws` clients for `closing.js` and `closing.py`: runs plans, as many at a time as the first argument says, from
-// the file that the second names, one JSON object a line, and prints a line for what became of each:
+// the file that the second names, one JSON object a line, then those of the third and fourth, and so on, and prints a
+// line for what became of each:
 //
 //   {"path": .., "url": "ws://..", "len": bytes of the one message, "deflate": whether permessage-deflate is
 //    offered, "ends": whether the client ends it, "how": "1000" | "none" | "fin" | "rst"}
@@ -8,10 +9,8 @@
 'use strict';
 
 const { randomFillSync } = require('crypto');
+const { readFileSync } = require('fs');
 const { WebSocket } = require('ws');
-
-const atOnce = Number(process.argv[2]);
-const plans = require('fs').readFileSync(process.argv[3], 'utf8').split('\n').filter(Boolean).map(JSON.parse);
 
 // Half of it compresses, half does not.
 const noise = Buffer.alloc(1 << 20, '{"type":"tick"}');
@@ -49,10 +48,18 @@ function live(plan) {
   });
 }
 
-async function worker() {
-  while (plans.length > 0) {
-    await live(plans.pop());
-  }
+async function run(atOnce, file) {
+  const plans = readFileSync(file, 'utf8').split('\n').filter(Boolean).map(JSON.parse);
+  const worker = async () => {
+    while (plans.length > 0) {
+      await live(plans.pop());
+    }
+  };
+  await Promise.all(Array.from({ length: atOnce }, worker));
 }
 
-Promise.all(Array.from({ length: atOnce }, worker));
+(async () => {
+  for (let at = 2; at < process.argv.length; at += 2) {
+    await run(Number(process.argv[at]), process.argv[at + 1]);
+  }
+})();

@@ -75,7 +75,7 @@ pub(super) fn run(kernel: &Kernel, order: &Order<'_>) -> Result<Outcome> {
     // Below /tmp: the name of a unix socket is short.
     let socket = PathBuf::from(format!("/tmp/wstap-{name}-{}.sock", std::process::id()));
     let mut files = Command::new(VIRTIOFSD);
-    files.args(["-o", "source=/", "-o", "sandbox=chroot", "-o", "cache=auto"]);
+    files.args(["-o", "source=/", "-o", "sandbox=chroot", "-o", "cache=always"]);
     files.arg(format!("--socket-path={}", socket.display()));
     let mut files = Process::start("virtiofsd", &mut files, &folder)?;
     wait_for("virtiofsd", || {

@@ -93,18 +93,15 @@ pub(super) fn run_on(kernels: &[Kernel], names: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// The agent's profile: an emulated processor takes a third longer with an unoptimised one.
-const PROFILE: &str = "vm";
-
 /// The test binaries, by their names, and the agent's.
 fn build() -> Result<BTreeMap<String, PathBuf>> {
-    run(&mut cargo(["build", "--profile", PROFILE, "--bin", "wstap"]))?;
+    run(&mut cargo(["build", "--bin", "wstap"]))?;
     let mut tests =
         cargo(["test", "--no-run", "--package", "wstap-tests", "--message-format=json"]);
     tests.args(["--test", "live", "--test", "verifier"]).stderr(Stdio::inherit());
     let output = tests.output().context("cannot start cargo")?;
     ensure!(output.status.success(), "the tests cannot be built");
-    let agent = workspace().join("target").join(PROFILE).join("wstap");
+    let agent = workspace().join("target/debug/wstap");
     let mut binaries = BTreeMap::from([(AGENT.to_owned(), agent)]);
     for line in String::from_utf8(output.stdout)?.lines() {
         let message: serde_json::Value = serde_json::from_str(line)?;
