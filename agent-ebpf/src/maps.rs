@@ -83,16 +83,15 @@ pub static COUNTERS: PerCpuArray<u64, COUNT> = PerCpuArray::new();
 
 /// What is known of the connection with this cookie, a value of [`flow`].
 #[inline(always)]
-pub fn known(cookie: u64) -> u64 {
+pub fn flow_of(cookie: u64) -> u64 {
     // SAFETY: not null means that it is an aligned word of a map's value.
     let known = FLOWS.get_ptr(place(cookie)).map_or(0, |flow| unsafe { flow.read_volatile() });
-    // The cookies count up from 1, the kernel's way of making them.
     if known >> flow::BITS == cookie { known & ((1 << flow::BITS) - 1) } else { flow::UNKNOWN }
 }
 
 /// From here on this is known of it.
 #[inline(always)]
-pub fn know(cookie: u64, known: u64) {
+pub fn set_flow(cookie: u64, known: u64) {
     if let Some(flow) = FLOWS.get_ptr_mut(place(cookie)) {
         // SAFETY: as above.
         unsafe { flow.write_volatile(cookie << flow::BITS | known) };

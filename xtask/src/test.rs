@@ -8,11 +8,12 @@ use clap::Args;
 use crate::command::{cargo, need_root, run, say, workspace};
 use crate::fuzz;
 use crate::setup::{self, Group};
+use crate::vm;
 
 /// What to leave out, and which tests to run.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Leave out what needs root: the live tests, and what the programs cost the verifier
+    /// Leave out what needs root: the live tests, what the programs cost the verifier, and the other kernels
     #[arg(long)]
     no_live: bool,
     /// Run only the live tests whose names contain this
@@ -24,6 +25,9 @@ pub(crate) struct Options {
     /// Only build the container image, run it and test what runs
     #[arg(long, conflicts_with_all = ["no_live", "live", "closures"])]
     image: bool,
+    /// Leave out the other kernels, which take some 12 minutes
+    #[arg(long)]
+    no_vm: bool,
 }
 
 /// Runs the parts in the order of their cost and ends at the first that fails.
@@ -68,6 +72,9 @@ pub(crate) fn run_parts(options: &Options) -> Result<()> {
         })?;
         if options.live.is_none() && options.closures.is_none() {
             image()?;
+            if !options.no_vm {
+                part("other kernels", || vm::run(&vm::Options::default()))?;
+            }
         }
     }
     Ok(())

@@ -25,7 +25,7 @@ use wstap_common::{
 
 use crate::{
     emit::{Meta, is_crowded, ws_send_bytes, ws_send_summary},
-    maps::{LISTENED, count, flow, know, known},
+    maps::{LISTENED, count, flow, flow_of, set_flow},
     older::{self, ws_older},
     packet::{Packet, SkbPayload},
     rare::{self, ws_rare},
@@ -73,7 +73,7 @@ fn observe(skb: *mut __sk_buff, incoming: bool) -> Option<()> {
     let seq = packet.seq.wrapping_add(u32::from(packet.syn));
     // SAFETY: the helper takes the hook's own context.
     let cookie = unsafe { bpf_get_socket_cookie(skb.cast()) };
-    let known = known(cookie);
+    let known = flow_of(cookie);
     if has_data && !is_end {
         if known == if incoming { flow::ANSWERS_IN } else { flow::ANSWERS_OUT } {
             return None;
@@ -101,7 +101,7 @@ fn observe(skb: *mut __sk_buff, incoming: bool) -> Option<()> {
             let mut way = if requests { way | ways::REQUEST } else { way };
             if observe::stays_walked(stream.request.word, stream.response.word) {
                 way |= ways::STAYS;
-                know(cookie, flow::WALKED);
+                set_flow(cookie, flow::WALKED);
             }
             if ws_walk(skb, way, pair(packet.payload.len(), 0), seq) != 0 {
                 ws_news(skb, way);
@@ -155,7 +155,7 @@ fn observe(skb: *mut __sk_buff, incoming: bool) -> Option<()> {
                 let answers = if incoming { flow::ANSWERS_OUT } else { flow::ANSWERS_IN };
                 let now = if taken == TAKEN_ORDINARY { answers } else { flow::UNKNOWN };
                 if now != known {
-                    know(cookie, now);
+                    set_flow(cookie, now);
                 }
             }
             match (taken, requests) {

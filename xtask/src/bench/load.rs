@@ -13,7 +13,7 @@ use wstap_tests::nginx::Nginx;
 const CONNECTIONS: &str = "32";
 /// The same for a load with a pace: each connection pauses between its requests, so that they make a little more than
 /// 10,000 requests a second together.
-const PACED_CONNECTIONS: &str = "128";
+const PACED_CONNECTIONS: &str = "160";
 /// wrk's script for that: milliseconds before each request.
 const PACE: &str = "function delay() return 10 end\n";
 

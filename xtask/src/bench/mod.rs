@@ -30,11 +30,11 @@ use crate::setup::{self, Group};
 pub(crate) struct Options {
     #[command(subcommand)]
     other: Option<Other>,
-    /// Runs with the agent, and as many without, of each load
-    #[arg(long, default_value_t = 7)]
+    /// Runs with the agent, and as many without; of the storm a third of them
+    #[arg(long, default_value_t = 21)]
     runs: usize,
-    /// Seconds of a run
-    #[arg(long, default_value_t = 3)]
+    /// Seconds of a run; of the storm five times as many
+    #[arg(long, default_value_t = 2)]
     seconds: u64,
 }
 
@@ -72,16 +72,12 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let folder = wstap_tests::scratch("bench")?;
     let front = Front::start(&folder)?;
 
-    print("| load | without | with | ratio |\n|---|---|---|---|");
-    for load in [Load::Get, Load::Handshake] {
-        let (without, with) = in_turns(options.runs, load.name(), &binary, &folder, || {
-            front.press(load, options.seconds)
+    print_turns_head("requests/s");
+    // What the agent does in the first second of a storm it does every ten seconds of one.
+    for (load, fewer) in [(Load::Get, 1), (Load::Handshake, 3)] {
+        in_turns(options.runs.div_ceil(fewer), load.name(), &binary, &folder, || {
+            front.press(load, if fewer == 1 { options.seconds } else { options.seconds * 5 })
         })?;
-        print(&format!(
-            "| {}, requests/s | {without:.0} | {with:.0} | {:.3} |",
-            load.name(),
-            with / without
-        ));
     }
     print("\n| of the agent | |\n|---|---|");
     for load in [Load::PacedHandshake, Load::Handshake] {
@@ -102,23 +98,38 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// The medians of a load's rate without and with the agent.
+/// Prints the head of the table whose rows [`in_turns`] prints.
+fn print_turns_head(unit: &str) {
+    print(&format!(
+        "| load, {unit} | without | with | ratio | half of all pairs |\n|---|---|---|---|---|"
+    ));
+}
+
+/// Measures a load's rate without and with the agent in turns, and prints the medians. The ratio is the median of those of
+/// neighbours, which what else the machine does falls on alike.
 fn in_turns(
     runs: usize,
     load: &str,
     binary: &Path,
     folder: &Path,
     press: impl Fn() -> Result<f64>,
-) -> Result<(f64, f64)> {
-    let (mut without, mut with) = (Vec::new(), Vec::new());
+) -> Result<()> {
+    let (mut without, mut with, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     for run in 1..=runs {
         say(format!("bench: {load}, run {run} of {runs}"));
-        without.push(press()?);
+        let alone = if run % 2 == 0 { None } else { Some(press()?) };
         let agent = Agent::start_program(Command::new(binary), folder, &[])?;
-        with.push(press()?);
+        let beside = press()?;
         agent.stop()?;
+        let alone = alone.map_or_else(&press, Ok)?;
+        without.push(alone);
+        with.push(beside);
+        ratios.push(beside / alone);
     }
-    Ok((median(without), median(with)))
+    let [from, ratio, to] = quartiles(ratios);
+    let (without, with) = (median(without), median(with));
+    print(&format!("| {load} | {without:.0} | {with:.0} | {ratio:.3} | {from:.3} to {to:.3} |"));
+    Ok(())
 }
 
 /// What the agent itself needs while every request is a handshake.
@@ -143,7 +154,7 @@ impl Used {
         let process = agent.process().id();
         let idle = resident(process)?;
         let before = cpu_seconds(process)?;
-        let per_second = front.press(load, options.seconds * 3)?;
+        let per_second = front.press(load, options.seconds * 5)?;
         let metrics = agent.wait_for_metrics("a drained ring", |metrics| {
             let count = |name| metrics.count(name, &[]);
             count("wstap_records_seen_total")
@@ -208,9 +219,15 @@ impl Drop for Stats {
     }
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+/// The quartiles, of which the second is the median.
+fn quartiles(mut values: Vec<f64>) -> [f64; 3] {
     values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+    [1, 2, 3].map(|part| values.get(values.len() * part / 4).copied().unwrap_or(f64::NAN))
+}
+
+fn median(values: Vec<f64>) -> f64 {
+    let [_, median, _] = quartiles(values);
+    median
 }
 
 /// Resident memory in KiB.

@@ -18,7 +18,7 @@ use wstap_tests::frames::{close, frame, read_into};
 use wstap_tests::http::{self, Answer};
 use wstap_tests::node::Node;
 
-use super::{Stats, empty::Empty, in_turns, print, programs};
+use super::{Stats, empty::Empty, in_turns, print, print_turns_head, programs};
 use crate::command::{cargo, need_root, run as run_command, say, workspace};
 use crate::setup::{self, Group};
 
@@ -26,7 +26,7 @@ use crate::setup::{self, Group};
 #[derive(Args)]
 pub(crate) struct Options {
     /// Runs with the agent, and as many without, of each load
-    #[arg(long, default_value_t = 11)]
+    #[arg(long, default_value_t = 21)]
     runs: usize,
     /// Milliseconds of a run
     #[arg(long, default_value_t = 1000)]
@@ -54,12 +54,11 @@ pub(super) fn run(options: &Options) -> Result<()> {
     let node = Node::start(&folder, "tests/live/servers/ws.js", &[])?;
     let time = Duration::from_millis(options.milliseconds);
 
-    print("| load, echoes/s | without | with | ratio |\n|---|---|---|---|");
+    print_turns_head("echoes/s");
     for load in &LOADS {
-        let (without, with) = in_turns(options.runs, load.name, &binary, &folder, || {
+        in_turns(options.runs, load.name, &binary, &folder, || {
             press(&mut open(node.address(), load.connections)?, load.len, time)
         })?;
-        print(&format!("| {} | {without:.0} | {with:.0} | {:.3} |", load.name, with / without));
     }
     print("\n| program, load | runs | of an echo | a run | an empty program | more |");
     print("|---|---|---|---|---|---|");

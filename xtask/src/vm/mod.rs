@@ -20,8 +20,8 @@ use kernels::SERIES;
 use machine::{End, Order};
 use suites::SUITES;
 
-/// Which kernels, and what runs on them.
-#[derive(Args)]
+/// Which kernels, and what runs on them; all that there is unless it is named.
+#[derive(Args, Default)]
 pub(crate) struct Options {
     /// Only this series of kernels: 5.10, 6.1, 6.12, 6.18 or 7 (may be given again)
     #[arg(long, value_name = "SERIES", value_parser = series)]
