@@ -144,12 +144,11 @@ fn observe(skb: *mut __sk_buff, incoming: bool) -> Option<()> {
                 ws_news(skb, way);
             }
         } else {
-            // SAFETY: as above; this hook is the half's only writer.
-            let taken = match unsafe { stream.as_mut() } {
-                Some(stream) => unsafe {
-                    take(stream, requests, &segment(numbers), &packet.payload)
-                },
-                None => TAKEN_NOT,
+            let taken = if stream.is_null() {
+                TAKEN_NOT
+            } else {
+                // SAFETY: it lives as long as the program runs; this hook is the half's only writer.
+                unsafe { take(stream, requests, &segment(numbers), &packet.payload) }
             };
             if requests {
                 let answers = if incoming { flow::ANSWERS_OUT } else { flow::ANSWERS_IN };
@@ -179,11 +178,11 @@ const TAKEN_ORDINARY: u32 = 1;
 /// It took a request that is shed without a look, or the answer to one.
 const TAKEN_SHED: u32 = 2;
 
-/// Takes what nearly every segment is at the least cost, before the stream machine, which would give the same state for
-/// it.
+/// Takes what nearly every segment is at the least cost, before the stream machine. It gives the same state for an
+/// ordinary request; to look for the word in a request that is shed is spared.
 ///
 /// # Safety
-/// This must be the hook of the half that `requests` names.
+/// The stream must live, and this be the hook of the half that `requests` names.
 #[inline(always)]
 unsafe fn take(
     stream: *mut Stream,
