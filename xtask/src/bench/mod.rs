@@ -73,11 +73,12 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let front = Front::start(&folder)?;
 
     print_turns_head("requests/s");
+    let (runs, seconds) = (options.runs, options.seconds);
     // What the agent does in the first second of a storm it does every ten seconds of one.
-    for (load, fewer) in [(Load::Get, 1), (Load::Handshake, 3)] {
-        in_turns(options.runs.div_ceil(fewer), load.name(), &binary, &folder, || {
-            front.press(load, if fewer == 1 { options.seconds } else { options.seconds * 5 })
-        })?;
+    for (load, runs, seconds) in
+        [(Load::Get, runs, seconds), (Load::Handshake, runs.div_ceil(3), seconds * 5)]
+    {
+        in_turns(runs, load.name(), &binary, &folder, || front.press(load, seconds))?;
     }
     print("\n| of the agent | |\n|---|---|");
     for load in [Load::PacedHandshake, Load::Handshake] {
