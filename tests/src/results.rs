@@ -52,11 +52,26 @@ fn without_own(events: impl IntoIterator<Item = Value>) -> Vec<String> {
             if let Value::Object(fields) = &mut event {
                 fields.retain(|name, _| !OWN.contains(&&**name));
             }
-            event.to_string()
+            without_times(&event.to_string())
         })
         .collect();
     texts.sort_unstable();
     texts
+}
+
+/// Each agent measures what it says in milliseconds by a clock reading of its own: 20.98 ms are another's 21.02.
+fn without_times(event: &str) -> String {
+    let parts = event.split(" ms").map(|part| part.trim_end_matches(|c: char| c.is_ascii_digit()));
+    parts.collect::<Vec<_>>().join(" ms")
+}
+
+/// An error unless both tails told the same; it names what only one of them told.
+pub fn same_events(one: &[String], other: &[String]) -> Result<()> {
+    let only = |these: &[String], those: &[String]| -> Vec<String> {
+        these.iter().filter(|event| !those.contains(event)).cloned().collect()
+    };
+    ensure!(one == other, "{:#?}\nare not\n{:#?}", only(one, other), only(other, one));
+    Ok(())
 }
 
 /// The counters of an origin, by name and labels: the host may have other traffic.
