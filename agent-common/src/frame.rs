@@ -70,6 +70,9 @@ const REFUTED: u8 = u8::MAX;
 /// [`Walk::fragmented`]: what came before is not known.
 const UNKNOWN: u8 = 2;
 
+/// The most that [`Walk::quick`] gives; far from where sequence numbers come round.
+const INSIDE: u64 = 1 << 30;
+
 /// A frame's header and, of a close frame, the code: at most 14 bytes of header, and 2.
 const HEADER: usize = 16;
 
@@ -209,6 +212,25 @@ impl Walk {
         self.next == seq
     }
 
+    /// The bytes before `next` passed, of those inside a frame that [`Self::quick`] told.
+    #[inline(always)]
+    pub fn catch_up(&mut self, next: u32) {
+        let passed = u64::from(next.wrapping_sub(self.next));
+        if passed <= INSIDE && passed <= self.remaining {
+            self.pass(passed);
+            self.next = next;
+        }
+    }
+
+    /// How many messages are complete that the walk has not counted, before it has caught up with `next`: 0 or 1.
+    #[inline(always)]
+    pub const fn uncounted(&self, next: u32) -> u32 {
+        // Without a branch: the kernel's verifier goes on from each.
+        let left = self.remaining ^ next.wrapping_sub(self.next) as u64;
+        let is_zero = (!left & left.wrapping_sub(1)) >> 63;
+        is_zero as u32 & (self.flags / IN_LAST) as u32
+    }
+
     /// Whether the walk began.
     pub const fn is_started(&self) -> bool {
         self.flags & STARTED != 0
@@ -259,44 +281,50 @@ impl Walk {
     }
 
     /// As [`Self::segment`], of a segment that is next in line and lies inside a frame, or holds but one frame from its
-    /// beginning on: most do. False, and nothing done, when it may be another.
+    /// beginning on: most do. `None`, and nothing done, when it may be another.
     ///
-    /// `first` reads the segment's first bytes.
+    /// Gives how many of the next bytes lie inside the current frame. A segment of nothing else, next in line, need not be
+    /// walked, if [`Self::catch_up`] makes up for it before another is.
     #[inline(always)]
-    pub fn quick(
+    pub fn quick<P: Payload + ?Sized>(
         &mut self,
         seq: u32,
-        len: u32,
+        bytes: &P,
         now_ns: u64,
         from_client: bool,
-        first: impl FnOnce() -> Option<[u8; 4]>,
-    ) -> bool {
+    ) -> Option<u32> {
+        let len = bytes.len();
         let flags = self.flags & (STARTED | half_flags::UNSYNCHRONISED);
         let in_order = self.next == seq && self.ahead_from == self.ahead_to;
         if !in_order || flags != STARTED || self.have != 0 || self.is_over() {
-            return false;
+            return None;
         }
         let mut payload = u64::from(len);
         if self.remaining == 0 {
-            let Some([b0, b1, b2, b3]) = first() else { return false };
-            let header = read(&[b0, b1, b2, b3, 0, 0, 0, 0, 0, 0], from_client);
-            // A close frame's code and the longest lengths lie further behind.
-            if header.opcode == 8 || b1 & 0x7f == 127 || header.violation != 0 {
-                return false;
+            let first = if len >= MEANT as u32 {
+                bytes.read(0)
+            } else {
+                bytes.read(0).map(|[b0, b1, b2, b3]| [b0, b1, b2, b3, 0, 0, 0, 0, 0, 0])
+            };
+            let Some(first) = first else { return None };
+            let header = read(&first, from_client);
+            // What is of a close frame's code may not have been read.
+            if header.opcode == 8 || header.violation != 0 {
+                return None;
             }
-            let Some(behind) = len.checked_sub(u32::from(header.need)) else { return false };
+            let Some(behind) = len.checked_sub(u32::from(header.need)) else { return None };
             payload = u64::from(behind);
             if header.rest < payload || self.is_misplaced(&header) {
-                return false;
+                return None;
             }
             self.take(&header);
         } else if self.remaining < payload {
-            return false;
+            return None;
         }
         self.pass(payload);
         self.last_ns = now_ns;
         self.next = seq.wrapping_add(len);
-        true
+        Some(self.remaining.min(INSIDE) as u32)
     }
 
     /// The first part of [`Self::segment`]: gives the offset where the steps begin; the payload's

@@ -414,12 +414,12 @@ fn the_quick_way_is_for_what_is_next_in_line_and_one_frame() {
         (b"", &long(1000), false, true),
         (&long(1000), &[b'x'; 1000], false, true),
         (&long(1000), &[b'x'; 3096], false, true),
+        (b"", b"\x82\x7f\x00\x00\x00\x00\x00\x01\x00\x00", false, true),
         // Others, and other frames behind them.
         (&long(1000), &[b'x'; 3097], false, false),
         (b"", b"\x81\x02hi\x81\x02hi", false, false),
         (b"\x81", b"\x05hello", false, false),
         (b"", b"\x88\x02\x03\xe8", false, false),
-        (b"", b"\x82\x7f\x00\x00\x00\x00\x00\x01\x00\x00", false, false),
         (b"\x88\x02\x03\xe8", b"\x81\x02hi", false, false),
         (b"", b"\x80\x02hi", false, false),
         (b"", b"\x81\x02hi", true, false),
@@ -431,22 +431,23 @@ fn the_quick_way_is_for_what_is_next_in_line_and_one_frame() {
         let step = Step { frames: 0, ..Step::NONE };
         let segment = Segment { seq: 0, received: 0, now_ns: 7 };
         walk.segment(&step, &segment, before, client);
-        let first = || bytes.first_chunk().copied();
         let (seq, len) = (walk.next(), bytes.len() as u32);
-        assert!(!walk.quick(seq.wrapping_add(1), len, 8, client, first), "not next in line");
-        assert_eq!(walk.quick(seq, len, 8, client, first), taken, "{before:x?} {bytes:x?}");
+        let other = walk.quick(seq.wrapping_add(1), bytes, 8, client);
+        assert!(other.is_none(), "not next in line");
+        let inside = walk.quick(seq, bytes, 8, client);
+        assert_eq!(inside.is_some(), taken, "{before:x?} {bytes:x?}");
         assert_eq!(walk.next(), if taken { seq + len } else { seq });
     }
     // Without a place, and with bytes that passed ahead.
     let mut half = InOrder::default();
     half.pass(b"\x81\x02hi");
     half.walk.ended(true, false);
-    assert!(!half.walk.quick(half.seq, 4, 8, false, || Some(*b"\x81\x02hi")));
+    assert!(half.walk.quick(half.seq, b"\x81\x02hi".as_slice(), 8, false).is_none());
     let mut half = InOrder::default();
     half.pass(&long(1000));
     let ahead = Segment { seq: half.seq + 10, received: half.seq, now_ns: 7 };
     half.walk.segment(&Step { frames: 0, ..Step::NONE }, &ahead, b"x".as_slice(), false);
-    assert!(!half.walk.quick(half.seq, 4, 8, false, || Some(*b"xxxx")));
+    assert!(half.walk.quick(half.seq, b"xxxx".as_slice(), 8, false).is_none());
 }
 
 #[test]

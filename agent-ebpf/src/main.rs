@@ -5,6 +5,7 @@
 
 #[cfg(target_arch = "bpf")]
 mod emit;
+mod flows;
 #[cfg(target_arch = "bpf")]
 mod hooks;
 #[cfg(target_arch = "bpf")]

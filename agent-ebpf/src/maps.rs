@@ -10,6 +10,7 @@ use wstap_common::{
 };
 
 use crate::{
+    flows::{Flow, PLACES},
     hooks::probe::{Call, Connection},
     streams::{Stream, Tunnel},
 };
@@ -28,27 +29,10 @@ pub static STREAMS: SkStorage<Stream> = SkStorage::new();
 #[btf_map]
 pub static TUNNELS: SkStorage<Tunnel> = SkStorage::new();
 
-/// What is known of connections whose segments need little look, of the last one at each place: its socket's cookie and
-/// a value of [`flow`], which are cheaper than a look-up of its state. One whose place was taken is looked at the general
-/// way, and takes it back. Written by the packets' hooks.
+/// What is known of connections whose segments need little look, of the last one at each place: cheaper than a look-up
+/// of its state. One whose place was taken is looked at the general way, and takes it back. Written by the packets' hooks.
 #[btf_map]
-pub static FLOWS: Array<u64, FLOWS_MAX> = Array::new();
-
-const FLOWS_MAX: usize = 1 << 14;
-
-/// What is known of a connection ([`FLOWS`]), with its cookie above.
-pub mod flow {
-    /// Nothing.
-    pub const UNKNOWN: u64 = 0;
-    /// It carries frames for the rest of its life.
-    pub const WALKED: u64 = 1;
-    /// What goes out answers ordinary requests, and nobody waits for it.
-    pub const ANSWERS_OUT: u64 = 2;
-    /// The same, of what comes in.
-    pub const ANSWERS_IN: u64 = 3;
-    /// How many bits of a cookie they take the place of.
-    pub const BITS: u32 = 2;
-}
+pub static FLOWS: Array<Flow, PLACES> = Array::new();
 
 /// What a request's first segment began on a listening socket, until sock_ops gives it to the
 /// connection, which happens in the same softirq. The key is [`crate::identity::Identity::key`]. An entry that is never claimed ages out.
@@ -80,29 +64,6 @@ pub static CALLS: HashMap<u64, Call, 8192> = HashMap::new();
 /// The counters of [`Counter`]. Written by all hooks.
 #[btf_map]
 pub static COUNTERS: PerCpuArray<u64, COUNT> = PerCpuArray::new();
-
-/// What is known of the connection with this cookie, a value of [`flow`].
-#[inline(always)]
-pub fn flow_of(cookie: u64) -> u64 {
-    // SAFETY: not null means that it is an aligned word of a map's value.
-    let known = FLOWS.get_ptr(place(cookie)).map_or(0, |flow| unsafe { flow.read_volatile() });
-    if known >> flow::BITS == cookie { known & ((1 << flow::BITS) - 1) } else { flow::UNKNOWN }
-}
-
-/// From here on this is known of it.
-#[inline(always)]
-pub fn set_flow(cookie: u64, known: u64) {
-    if let Some(flow) = FLOWS.get_ptr_mut(place(cookie)) {
-        // SAFETY: as above.
-        unsafe { flow.write_volatile(cookie << flow::BITS | known) };
-    }
-}
-
-/// The place in [`FLOWS`] of a connection.
-#[inline(always)]
-const fn place(cookie: u64) -> u32 {
-    cookie as u32 & (FLOWS_MAX as u32 - 1)
-}
 
 /// Adds to a word that other CPUs, and programs that interrupt this one, add to as well.
 // `core` has no atomic addition for this target, the machine has one (BPF_XADD, Linux 3.18). It gives nothing back: what

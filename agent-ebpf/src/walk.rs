@@ -2,7 +2,7 @@
 
 use aya_ebpf::{
     bindings::{__sk_buff, bpf_sock},
-    helpers::generated::bpf_ktime_get_ns,
+    helpers::generated::{bpf_get_socket_cookie, bpf_ktime_get_ns},
 };
 use wstap_common::{
     frame::{STEPS, Walk},
@@ -11,19 +11,20 @@ use wstap_common::{
 };
 
 use crate::{
+    flows::Flow,
     hooks::skb::{full_socket, passed, socket},
     maps::add,
-    packet::{SkbPayload, forgotten, load},
+    packet::{SkbPayload, forgotten},
     streams::Tunnel,
     ways,
 };
 
 /// Walks a segment that asks for no more than most do ([`Walk::quick`]); 0, and nothing done, when it may be another.
-/// It costs one look-up and at most one read. `place` holds the payload's length and its offset in the packet.
+/// It costs one look-up and one or two reads at most. The payload begins at offset `start` of the packet.
 // VERIFIER: global as the others; within the hook's own function, the stack of all that it calls was too large.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn ws_quick(skb: *mut __sk_buff, incoming: u32, place: u64, seq: u32) -> u32 {
+pub extern "C" fn ws_quick(skb: *mut __sk_buff, incoming: u32, start: u32, seq: u32) -> u32 {
     // Not asked whether it is a full one: no other socket has walks.
     let Some(sk) = socket(skb) else { return 0 };
     let Some(tunnel) = tunnel(sk, false) else { return 0 };
@@ -34,12 +35,60 @@ pub extern "C" fn ws_quick(skb: *mut __sk_buff, incoming: u32, place: u64, seq: 
     if incoming && !walk.turn.take(add) {
         return 0;
     }
-    let first = || load::<4>(skb, place as u32);
-    let taken = walk.quick(seq, (place >> 32) as u32, now_ns, from_client, first);
+    catch_up(skb, walk, incoming);
+    let payload = SkbPayload::at(skb, start);
+    let next = seq.wrapping_add(payload.len());
+    let taken = walk.quick(seq, &payload, now_ns, from_client);
     if incoming {
         walk.turn.end(add);
     }
-    u32::from(taken)
+    let Some(inside) = taken else { return 0 };
+    if inside > 0 {
+        ws_inside(skb, u32::from(incoming), next, inside);
+    }
+    1
+}
+
+/// Tells that from `seq` on so many bytes lie inside a frame.
+// VERIFIER: global, so that it is verified once and not for every way through the walk.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn ws_inside(skb: *mut __sk_buff, incoming: u32, seq: u32, count: u32) -> u32 {
+    // SAFETY: the helper takes the hook's own context.
+    let cookie = unsafe { bpf_get_socket_cookie(skb.cast()) };
+    let Some(flow) = Flow::of(cookie) else { return 0 };
+    flow.tell(cookie, incoming != 0, seq, count);
+    1
+}
+
+/// Catches up with what passed inside a frame, before another way than [`ws_quick`] is taken.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn ws_catch_up(skb: *mut __sk_buff, incoming: u32) -> u32 {
+    let Some(sk) = socket(skb) else { return 0 };
+    let Some(tunnel) = tunnel(sk, false) else { return 0 };
+    let incoming = incoming != 0;
+    let Some((walk, _)) = tunnel.settled(incoming) else { return 0 };
+    if incoming && !walk.turn.take(add) {
+        return 0;
+    }
+    catch_up(skb, walk, incoming);
+    if incoming {
+        walk.turn.end(add);
+    }
+    1
+}
+
+#[inline(always)]
+fn catch_up(skb: *mut __sk_buff, walk: &mut Walk, incoming: bool) {
+    // SAFETY: the helper takes the hook's own context.
+    let cookie = unsafe { bpf_get_socket_cookie(skb.cast()) };
+    if let Some(flow) = Flow::of(cookie)
+        && let Some(passed) = flow.passed(cookie, incoming)
+    {
+        walk.catch_up(passed);
+        flow.forget(incoming);
+    }
 }
 
 /// Walks the segment's frames; 1 when there is news. `place` holds the payload's length

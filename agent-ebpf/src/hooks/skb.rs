@@ -25,12 +25,13 @@ use wstap_common::{
 
 use crate::{
     emit::{Meta, is_crowded, ws_send_bytes, ws_send_summary},
-    maps::{LISTENED, count, flow, flow_of, set_flow},
+    flows::{self, Flow},
+    maps::{LISTENED, count},
     older::{self, ws_older},
     packet::{Packet, SkbPayload},
     rare::{self, ws_rare},
     streams::{SHED, Stream, Tunnel},
-    walk::{ws_quick, ws_walk},
+    walk::{ws_catch_up, ws_quick, ws_walk},
     ways,
 };
 
@@ -73,15 +74,20 @@ fn observe(skb: *mut __sk_buff, incoming: bool) -> Option<()> {
     let seq = packet.seq.wrapping_add(u32::from(packet.syn));
     // SAFETY: the helper takes the hook's own context.
     let cookie = unsafe { bpf_get_socket_cookie(skb.cast()) };
-    let known = flow_of(cookie);
+    let flow = Flow::of(cookie)?;
+    let known = flow.known(cookie);
     if has_data && !is_end {
-        if known == if incoming { flow::ANSWERS_IN } else { flow::ANSWERS_OUT } {
+        let payload = &packet.payload;
+        if known == if incoming { flows::ANSWERS_IN } else { flows::ANSWERS_OUT }
+            || flow.pass(cookie, incoming, seq, payload.len())
+            || (known == flows::WALKED
+                && ws_quick(skb, u32::from(incoming), payload.start(), seq) != 0)
+        {
             return None;
         }
-        let place = pair(packet.payload.len(), packet.payload.start());
-        if known == flow::WALKED && ws_quick(skb, u32::from(incoming), place, seq) != 0 {
-            return None;
-        }
+    }
+    if flow.passed(cookie, incoming).is_some() {
+        ws_catch_up(skb, u32::from(incoming));
     }
     let sk = full_socket(skb)?;
     // SAFETY: `sk` is a full socket; the verifier checks the field.
@@ -101,7 +107,7 @@ fn observe(skb: *mut __sk_buff, incoming: bool) -> Option<()> {
             let mut way = if requests { way | ways::REQUEST } else { way };
             if observe::stays_walked(stream.request.word, stream.response.word) {
                 way |= ways::STAYS;
-                set_flow(cookie, flow::WALKED);
+                flow.set_known(cookie, flows::WALKED);
             }
             if ws_walk(skb, way, pair(packet.payload.len(), 0), seq) != 0 {
                 ws_news(skb, way);
@@ -151,10 +157,10 @@ fn observe(skb: *mut __sk_buff, incoming: bool) -> Option<()> {
                 unsafe { take(stream, requests, &segment(numbers), &packet.payload) }
             };
             if requests {
-                let answers = if incoming { flow::ANSWERS_OUT } else { flow::ANSWERS_IN };
-                let now = if taken == TAKEN_ORDINARY { answers } else { flow::UNKNOWN };
+                let answers = if incoming { flows::ANSWERS_OUT } else { flows::ANSWERS_IN };
+                let now = if taken == TAKEN_ORDINARY { answers } else { flows::UNKNOWN };
                 if now != known {
-                    set_flow(cookie, now);
+                    flow.set_known(cookie, now);
                 }
             }
             match (taken, requests) {

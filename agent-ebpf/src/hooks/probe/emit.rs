@@ -107,7 +107,8 @@ pub extern "C" fn wp_send_summary(sk: u64, meta: u64, seq: u32) -> u32 {
     unsafe {
         let record = &raw mut (*place).record;
         fill(record, sk, meta, seq);
-        Tunnel::write(walks(sk, false).as_ref(), record, (&raw mut (*place).content).cast());
+        let summary = (&raw mut (*place).content).cast();
+        Tunnel::write(walks(sk, false).as_ref(), record, summary, false);
     }
     entry.submit(0);
     1
