@@ -127,7 +127,7 @@ pub extern "C" fn ws_passed(cookie: u64, incoming: u32, next: u32) -> u32 {
 }
 
 /// A word that several CPUs read and write.
-// Not an atomic one: LLVM 20 selects no instruction for its store.
+// Not an atomic one: the LLVM of bpf-linker 0.13 has no instruction for its store ("Cannot select").
 #[repr(transparent)]
 struct Word(UnsafeCell<u64>);
 
