@@ -306,13 +306,12 @@ impl Walk {
             } else {
                 bytes.read(0).map(|[b0, b1, b2, b3]| [b0, b1, b2, b3, 0, 0, 0, 0, 0, 0])
             };
-            let Some(first) = first else { return None };
-            let header = read(&first, from_client);
+            let header = read(&first?, from_client);
             // What is of a close frame's code may not have been read.
             if header.opcode == 8 || header.violation != 0 {
                 return None;
             }
-            let Some(behind) = len.checked_sub(u32::from(header.need)) else { return None };
+            let behind = len.checked_sub(u32::from(header.need))?;
             payload = u64::from(behind);
             if header.rest < payload || self.is_misplaced(&header) {
                 return None;

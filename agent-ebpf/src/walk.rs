@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Walks a segment that asks for no more than most do ([`Walk::quick`]); 0, and nothing done, when it may be another.
-/// It costs one look-up and one or two reads at most. The payload begins at offset `start` of the packet.
+/// It costs one look-up and at most one read. The payload begins at offset `start` of the packet.
 // VERIFIER: global as the others; within the hook's own function, the stack of all that it calls was too large.
 #[unsafe(no_mangle)]
 #[inline(never)]
