@@ -23,7 +23,9 @@ const CPUS: &str = "2";
 /// other was changing the kernel's code ("Oops: int3", seen on 7.3).
 const EMULATION: &str = "tcg,thread=single";
 /// As much of the kernel's messages as says why a machine went down.
-const CONSOLE_LINES: usize = 40;
+const CONSOLE_LINES: usize = 60;
+/// What a kernel begins to say why with; the first of them is the cause, what follows may be its consequence.
+const TROUBLE: [&str; 5] = ["BUG: ", "Oops: ", "WARNING: ", "INFO: ", "Kernel panic"];
 /// Where qemu-system-common has it.
 const VIRTIOFSD: &str = "/usr/lib/qemu/virtiofsd";
 /// The environment of the guest's command.
@@ -48,7 +50,7 @@ pub(super) struct Outcome {
     pub(super) end: End,
     /// What the command printed.
     pub(super) output: String,
-    /// The last of what the kernel printed.
+    /// What the kernel printed of its first trouble, or else the last that it printed.
     pub(super) console: String,
     pub(super) time: Duration,
 }
@@ -116,10 +118,7 @@ pub(super) fn run(kernel: &Kernel, order: &Order<'_>) -> Result<Outcome> {
         fs::read(file).map(|text| String::from_utf8_lossy(&text).into_owned()).unwrap_or_default()
     };
     let text = read(&output);
-    let mut console: Vec<_> =
-        read(&console).lines().rev().take(CONSOLE_LINES).map(str::to_owned).collect();
-    console.reverse();
-    let mut console = console.join("\n");
+    let mut console = trouble(&read(&console));
     if let Some(status) = ended.filter(|status| !status.success()) {
         console =
             format!("qemu ended with {status}: {}\n{console}", read(&folder.join("qemu.log")));
@@ -140,6 +139,15 @@ fn split(text: &str) -> (End, String) {
         (Some((output, _)), Some(code)) => (End::Code(code), output.to_owned()),
         _ => (End::Lost, rest.to_owned()),
     }
+}
+
+/// Of what a kernel printed, what says why it went down.
+fn trouble(console: &str) -> String {
+    let lines: Vec<_> = console.lines().collect();
+    let is_trouble = |line: &&str| TROUBLE.iter().any(|sign| line.contains(sign));
+    let last = lines.len().saturating_sub(CONSOLE_LINES);
+    let from = lines.iter().position(is_trouble).unwrap_or(last);
+    lines.into_iter().skip(from).take(CONSOLE_LINES).collect::<Vec<_>>().join("\n")
 }
 
 /// Shows what is new in a growing file; returns its length.
@@ -171,6 +179,17 @@ fn quoted(word: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_first_trouble_is_shown_and_without_one_the_last_lines() {
+        let lines = |from, to| (from..to).map(|line| format!("[{line}] x\n")).collect::<String>();
+        let text =
+            format!("{}[100] BUG: kernel\n{}Kernel panic", lines(0, 100), lines(101, 200));
+        assert!(trouble(&text).starts_with("[100] BUG: kernel\n[101] x\n"));
+        assert!(trouble(&text).ends_with("\n[159] x"));
+        assert!(trouble(&lines(0, 100)).starts_with("[40] x\n"));
+        assert_eq!(trouble("one"), "one");
+    }
 
     #[test]
     fn an_end_is_told_from_a_machine_that_went_down() {

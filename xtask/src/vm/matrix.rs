@@ -63,12 +63,16 @@ pub(super) fn run_on(kernels: &[Kernel], names: &[&str]) -> Result<()> {
     }
     let begin = Instant::now();
     let (waiting, done) = (Mutex::new(waiting), Mutex::new(BTreeMap::<_, BTreeMap<_, _>>::new()));
+    let down = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         let work = || -> Result<()> {
             loop {
                 let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).pop();
                 let Some((kernel, suites)) = next else { return Ok(()) };
-                let cells = on(kernel, &suites, &binaries)?;
+                let (cells, is_down) = on(kernel, &suites, &binaries)?;
+                if is_down {
+                    down.lock().unwrap_or_else(PoisonError::into_inner).push(&kernel.release);
+                }
                 let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
                 done.entry(kernel.series).or_default().extend(cells);
             }
@@ -88,6 +92,9 @@ pub(super) fn run_on(kernels: &[Kernel], names: &[&str]) -> Result<()> {
         table(kernels, &suites, &done),
         begin.elapsed().as_secs()
     ));
+    for release in down.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        say(format!("vm: A MACHINE WENT DOWN, {release}: the results are a second one's, see above"));
+    }
     let failed = done.values().flat_map(BTreeMap::values).any(|cell| *cell == Cell::Failed);
     ensure!(!failed, "a kernel failed a suite: what its tests said is above");
     Ok(())
@@ -113,12 +120,12 @@ fn build() -> Result<BTreeMap<String, PathBuf>> {
     Ok(binaries)
 }
 
-/// Runs the suites in one machine.
+/// Runs the suites in one machine, and tells whether a first one went down.
 fn on(
     kernel: &Kernel,
     suites: &[&Suite],
     binaries: &BTreeMap<String, PathBuf>,
-) -> Result<BTreeMap<&'static str, Cell>> {
+) -> Result<(BTreeMap<&'static str, Cell>, bool)> {
     let binary = |name: &str| {
         let file = binaries.get(name).with_context(|| format!("{name} was not built"))?;
         anyhow::Ok(file.display().to_string())
@@ -141,14 +148,21 @@ fn on(
     let order = Order { command: &command, environment: &environment, limit: LIMIT, shown: false };
     say(format!("vm: {} begins", kernel.release));
     let mut outcome = machine::run(kernel, &order)?;
-    if outcome.end == End::NotBegun || results(&outcome.output).is_empty() {
+    // A kernel that went down may have been sick for a while, so its tests gave no results either. It is said again at
+    // the end, since what we load may be why.
+    let is_down = !matches!(outcome.end, End::Code(_));
+    if is_down || results(&outcome.output).is_empty() {
         say(format!(
-            "vm: {} gave no result at all ({:?}) and is tried once more:\n{}",
-            kernel.release, outcome.end, outcome.console
+            "vm: {} gave no result ({:?} after {} s) and is tried once more:\n{}\n{}",
+            kernel.release,
+            outcome.end,
+            outcome.time.as_secs(),
+            outcome.output,
+            outcome.console
         ));
         outcome = machine::run(kernel, &order)?;
     }
-    Ok(report(kernel, suites, &outcome))
+    Ok((report(kernel, suites, &outcome), is_down))
 }
 
 /// What the machine's shell runs for each test: it and how it ended, in a line of its own.
