@@ -8,13 +8,16 @@ use crate::stream::{
     scan::{self, Which},
 };
 
-/// The largest piece that is read at once. It lives on the BPF stack (512 bytes in all).
+/// How much is read at once. It lives on the BPF stack (512 bytes in all).
 pub const CHUNK: usize = 128;
 
-/// Such a piece; aligned, so that it may be written by words.
+/// How much is read at once where little else is on the stack.
+pub const LARGE_CHUNK: usize = 256;
+
+/// What is read at once; aligned, so that it may be written by words.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(8))]
-pub struct Chunk(pub [u8; CHUNK]);
+pub struct Chunk<const N: usize>(pub [u8; N]);
 
 /// The payload of one TCP segment.
 pub trait Payload {
@@ -29,9 +32,13 @@ pub trait Payload {
     /// The `N` bytes at `offset`, or `None` when they are not all there.
     fn read<const N: usize>(&self, offset: u32) -> Option<[u8; N]>;
 
-    /// The [`CHUNK`] bytes at `offset`, zeros behind the payload's end. They are read into `room`, which nobody has to
+    /// The `N` bytes at `offset`, zeros behind the payload's end. They are read into `room`, which nobody has to
     /// clear before: in the kernel that cost as much as all look-ups of a packet.
-    fn chunk<'a>(&self, offset: u32, room: &'a mut MaybeUninit<Chunk>) -> &'a Chunk;
+    fn chunk<'a, const N: usize>(
+        &self,
+        offset: u32,
+        room: &'a mut MaybeUninit<Chunk<N>>,
+    ) -> &'a Chunk<N>;
 
     // The scans of `stream::scan`, which the kernel's view runs as functions of their own.
 
@@ -50,6 +57,11 @@ pub trait Payload {
         scan::chunk_names_websocket(self, offset)
     }
 
+    /// See [`scan::signs`].
+    fn signs(&self, offset: u32) -> u32 {
+        scan::signs(self, offset)
+    }
+
     /// See [`scan::is_websocket`].
     fn is_websocket(&self, offset: u32) -> bool {
         scan::is_websocket(self, offset)
@@ -61,8 +73,8 @@ pub trait Payload {
     }
 
     /// See [`scan::chunk_head_end`].
-    fn chunk_head_end(&self, offset: u32, which: Which) -> u32 {
-        scan::chunk_head_end(self, offset, which)
+    fn chunk_head_end(&self, offset: u32, which: Which, found: u32) -> u32 {
+        scan::chunk_head_end(self, offset, which, found)
     }
 
     /// See [`scan::head_end_near`].
@@ -90,10 +102,14 @@ impl Payload for [u8] {
         self.get(offset as usize..)?.first_chunk().copied()
     }
 
-    fn chunk<'a>(&self, offset: u32, room: &'a mut MaybeUninit<Chunk>) -> &'a Chunk {
+    fn chunk<'a, const N: usize>(
+        &self,
+        offset: u32,
+        room: &'a mut MaybeUninit<Chunk<N>>,
+    ) -> &'a Chunk<N> {
         let rest = self.get(offset as usize..).unwrap_or_default();
-        let part = rest.get(..CHUNK).unwrap_or(rest);
-        let mut chunk = Chunk([0; CHUNK]);
+        let part = rest.get(..N).unwrap_or(rest);
+        let mut chunk = Chunk([0; N]);
         if let Some(into) = chunk.0.get_mut(..part.len()) {
             into.copy_from_slice(part);
         }

@@ -151,9 +151,7 @@ impl Wire {
             }
         } else if half == half::REQUEST {
             let other = (response.word, response.answers);
-            let passes = payload.len() <= scan::SCAN as usize
-                && request.is_simple(response.word, &segment, payload)
-                && !payload.names_websocket(0);
+            let passes = request.awaits(response.word, &segment) && scan::is_plain_get(payload);
             let (mut passed, asked) = (*request, passes.then(|| self.host.asked.clone()));
             observe::request_data(&mut self.host, request, other, &segment, payload);
             // The kernel's hook takes these by themselves, and nobody may notice.
@@ -536,7 +534,7 @@ fn simple(before: Before<'_>, at: i32, received: i32, bytes: &[u8]) -> (Wire, Se
         received: next.wrapping_add_signed(received),
         now_ns: 7,
     };
-    let simple = wire.request.is_simple(wire.response.word, &segment, bytes);
+    let simple = wire.request.awaits(wire.response.word, &segment) && scan::is_get(bytes);
     (wire, segment, simple)
 }
 

@@ -4,7 +4,7 @@ use core::mem::MaybeUninit;
 
 use aya_ebpf::{bindings::__sk_buff, helpers::generated::bpf_skb_load_bytes};
 use wstap_common::{
-    payload::{CHUNK, Chunk, Payload},
+    payload::{Chunk, Payload},
     record::Record,
     stream::scan::Which,
 };
@@ -182,18 +182,22 @@ impl Payload for SkbPayload {
     }
 
     #[inline(always)]
-    fn chunk<'a>(&self, offset: u32, room: &'a mut MaybeUninit<Chunk>) -> &'a Chunk {
+    fn chunk<'a, const N: usize>(
+        &self,
+        offset: u32,
+        room: &'a mut MaybeUninit<Chunk<N>>,
+    ) -> &'a Chunk<N> {
         let left = self.len.saturating_sub(offset);
         let bytes: *mut u8 = room.as_mut_ptr().cast();
-        // SAFETY: the room has CHUNK bytes and is aligned for words. All of it is written: by the helper, which
+        // SAFETY: the room has N bytes and is aligned for words. All of it is written: by the helper, which
         // clears what it cannot read, or by the words and then what there is.
         unsafe {
-            if left >= CHUNK as u32 {
-                self.copy(offset, bytes, CHUNK as u32);
+            if left >= N as u32 {
+                self.copy(offset, bytes, N as u32);
             } else {
-                clear::<{ CHUNK / 8 }>(bytes.cast());
+                clear::<N>(bytes.cast());
                 if left > 0 {
-                    self.copy(offset, bytes, bounded::<CHUNK>(left));
+                    self.copy(offset, bytes, bounded::<N>(left));
                 }
             }
             room.assume_init_ref()
@@ -216,6 +220,11 @@ impl Payload for SkbPayload {
     }
 
     #[inline(always)]
+    fn signs(&self, offset: u32) -> u32 {
+        scans::ws_signs(self.skb, self.start, offset)
+    }
+
+    #[inline(always)]
     fn is_websocket(&self, offset: u32) -> bool {
         scans::ws_is_word(self.skb, self.start, offset) != 0
     }
@@ -226,8 +235,8 @@ impl Payload for SkbPayload {
     }
 
     #[inline(always)]
-    fn chunk_head_end(&self, offset: u32, which: Which) -> u32 {
-        scans::ws_chunk_end(self.skb, self.start, offset, which as u32)
+    fn chunk_head_end(&self, offset: u32, which: Which, found: u32) -> u32 {
+        scans::ws_chunk_end(self.skb, self.start, offset, which as u32, found)
     }
 
     #[inline(always)]
@@ -270,15 +279,15 @@ unsafe fn map_prefix(address: *mut [u8; 16]) {
     }
 }
 
-/// Writes `N` zero words.
+/// Writes `N` zero bytes, by words.
 // For this target LLVM makes a call of every longer `memset`, to a loop over bytes.
 ///
 /// # Safety
-/// `words` must be valid for writes of `N` words.
+/// `words` must be valid for writes of `N` bytes, a multiple of a word's.
 #[inline(always)]
 pub unsafe fn clear<const N: usize>(words: *mut u64) {
     let mut at = 0;
-    while at < N {
+    while at < N / 8 {
         // SAFETY: the caller vouches for the place.
         unsafe { words.add(at).write_volatile(0) };
         at += 1;

@@ -33,6 +33,13 @@ pub extern "C" fn ws_chunk_names(skb: *mut __sk_buff, start: u32, offset: u32) -
     u32::from(scan::chunk_names_websocket(&SkbPayload::at(skb, start), offset))
 }
 
+/// [`scan::signs`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn ws_signs(skb: *mut __sk_buff, start: u32, offset: u32) -> u32 {
+    scan::signs(&SkbPayload::at(skb, start), offset)
+}
+
 /// [`scan::is_websocket`].
 #[unsafe(no_mangle)]
 #[inline(never)]
@@ -56,8 +63,14 @@ pub extern "C" fn ws_head_end(
 /// [`scan::chunk_head_end`].
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn ws_chunk_end(skb: *mut __sk_buff, start: u32, offset: u32, which: u32) -> u32 {
-    scan::chunk_head_end(&SkbPayload::at(skb, start), offset, which_of(which))
+pub extern "C" fn ws_chunk_end(
+    skb: *mut __sk_buff,
+    start: u32,
+    offset: u32,
+    which: u32,
+    found: u32,
+) -> u32 {
+    scan::chunk_head_end(&SkbPayload::at(skb, start), offset, which_of(which), found)
 }
 
 /// [`scan::head_end_near`].

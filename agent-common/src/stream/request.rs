@@ -72,34 +72,26 @@ impl RequestHalf {
         phase(word) == HEAD || phase(word) == EARLY
     }
 
-    /// Whether a segment is a GET that begins where the last request was answered, and whose head ends with it: what
-    /// nearly every request is. `other` is the response half's word.
+    /// Whether a segment is the next one, and the last request was answered. `other` is the response half's word.
     #[inline(always)]
-    pub fn is_simple<P: Payload + ?Sized>(
-        &self,
-        other: u32,
-        segment: &Segment,
-        payload: &P,
-    ) -> bool {
+    pub fn awaits(&self, other: u32, segment: &Segment) -> bool {
         let answered = response::epoch(other) == epoch(self.word);
         let is_free = Self::is_idle(self.word) || (answered && Self::is_candidate(self.word));
         is_free
             && segment.seq == self.next
             && segment.seq == segment.received
             && !ResponseHalf::is_tunnel(other)
-            && payload.read::<4>(0) == Some(*b"GET ")
-            && scan::ends_head(payload)
     }
 
-    /// Takes a segment that [`Self::is_simple`], as [`request`] does when it does not name the word.
+    /// Takes a segment that it [awaits](Self::awaits) and that [is a plain GET](scan::is_plain_get), as [`request`] does.
     #[inline(always)]
     pub fn pass(&mut self, segment: &Segment, len: u32) {
         self.next = segment.seq.wrapping_add(len);
         self.enter(IDLE);
     }
 
-    /// Takes a segment that [`Self::is_simple`] for a handshake, without looking for the word, which costs more than all
-    /// else.
+    /// Takes a segment that it [awaits](Self::awaits) and that [is a GET](scan::is_get) for a handshake, without looking
+    /// for the word, which costs more than all else.
     #[inline(always)]
     pub fn presume(&mut self, segment: &Segment, len: u32) {
         self.begin();

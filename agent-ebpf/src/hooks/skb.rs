@@ -154,7 +154,7 @@ fn observe(skb: *mut __sk_buff, incoming: bool) -> Option<()> {
                 TAKEN_NOT
             } else {
                 // SAFETY: it lives as long as the program runs; this hook is the half's only writer.
-                unsafe { take(stream, requests, &segment(numbers), &packet.payload) }
+                unsafe { take(stream, requests, &segment(numbers), skb, &packet.payload) }
             };
             if requests {
                 let answers = if incoming { flows::ANSWERS_OUT } else { flows::ANSWERS_IN };
@@ -194,6 +194,7 @@ unsafe fn take(
     stream: *mut Stream,
     requests: bool,
     segment: &Segment,
+    skb: *mut __sk_buff,
     payload: &SkbPayload,
 ) -> u32 {
     // SAFETY: it lives as long as the program runs; each half is written by its hook, and of the other an aligned
@@ -207,20 +208,32 @@ unsafe fn take(
             return if shed { TAKEN_SHED } else { TAKEN_NOT };
         }
         let other = (&raw const (*response).word).read_volatile();
-        if !(*request).is_simple(other, segment, payload) {
+        if !(*request).awaits(other, segment) {
             return TAKEN_NOT;
         }
-        if is_crowded() {
-            (*request).presume(segment, payload.len());
-            shed(stream, (*request).word as u16);
-            return TAKEN_SHED;
+        let kind = ws_get(skb, payload.start());
+        match kind {
+            TAKEN_ORDINARY => (*request).pass(segment, payload.len()),
+            TAKEN_SHED => {
+                (*request).presume(segment, payload.len());
+                shed(stream, (*request).word as u16);
+            }
+            _ => {}
         }
-        if payload.len() > scan::SCAN || payload.names_websocket(0) {
-            return TAKEN_NOT;
-        }
-        (*request).pass(segment, payload.len());
+        kind
     }
-    TAKEN_ORDINARY
+}
+
+/// What kind of GET a segment is: TAKEN_ORDINARY for a plain one, TAKEN_SHED for any while the ring is crowded. As
+/// [`ws_request`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn ws_get(skb: *mut __sk_buff, start: u32) -> u32 {
+    let payload = SkbPayload::at(skb, start);
+    if is_crowded() {
+        return if scan::is_get(&payload) { TAKEN_SHED } else { TAKEN_NOT };
+    }
+    if scan::is_plain_get(&payload) { TAKEN_ORDINARY } else { TAKEN_NOT }
 }
 
 /// Whether the candidate is not told because the ring was crowded when it came.

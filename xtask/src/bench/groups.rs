@@ -10,14 +10,14 @@ use anyhow::{Context, Result};
 use super::cgroup2;
 use crate::command::say;
 
-/// A cgroup v2 that this process and what it starts are in.
+/// A cgroup v2 that this process was put into, and what it starts until it leaves.
 pub(super) struct Watched {
     folder: PathBuf,
     before: PathBuf,
 }
 
 impl Watched {
-    /// Makes it and moves this process there; moved back when dropped.
+    /// Makes it and moves this process there; moved back when dropped, at the latest.
     pub(super) fn enter(name: &str) -> Result<Self> {
         let mount = cgroup2()?;
         let before = mount.join(own("").context("no cgroup v2 path")?);
@@ -28,6 +28,11 @@ impl Watched {
         Ok(own)
     }
 
+    /// Moves this process back, and not what it started.
+    pub(super) fn leave(&self) -> Result<()> {
+        enter(&self.before)
+    }
+
     /// Its folder, for `--cgroup`.
     pub(super) fn folder(&self) -> &Path {
         &self.folder
@@ -36,7 +41,7 @@ impl Watched {
 
 impl Drop for Watched {
     fn drop(&mut self) {
-        let gone = enter(&self.before).and_then(|()| Ok(fs::remove_dir(&self.folder)?));
+        let gone = self.leave().and_then(|()| Ok(fs::remove_dir(&self.folder)?));
         if let Err(error) = gone {
             say(format!("bench: remove {} by hand: {error:#}", self.folder.display()));
         }

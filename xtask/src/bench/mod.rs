@@ -20,6 +20,7 @@ use clap::{Args, Subcommand};
 use wstap_tests::agent::Agent;
 use wstap_tests::metrics::Metrics;
 
+use self::groups::Watched;
 use self::load::{Front, Load};
 use crate::command::{cargo, need_root, run as run_command, say, workspace};
 use crate::setup::{self, Group};
@@ -78,8 +79,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     for (load, runs, seconds) in
         [(Load::Get, runs, seconds), (Load::Handshake, runs.div_ceil(3), seconds * 5)]
     {
-        in_turns(runs, load.name(), &binary, &folder, || front.press(load, seconds))?;
+        in_turns(runs, load.name(), &binary, &folder, &[], || front.press(load, seconds))?;
     }
+    of_the_server(runs, seconds, &binary, &folder)?;
     print("\n| of the agent | |\n|---|---|");
     for load in [Load::PacedHandshake, Load::Handshake] {
         let (name, used) = (load.name(), Used::measure(options, load, &front, &binary, &folder)?);
@@ -99,6 +101,18 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
+/// Measures plain GETs with the agent at nginx's cgroup alone: on the usual host the client is another machine's.
+fn of_the_server(runs: usize, seconds: u64, binary: &Path, folder: &Path) -> Result<()> {
+    let watched = Watched::enter("wstap-bench-server")?;
+    let front = Front::start(&wstap_tests::scratch("bench-server")?)?;
+    watched.leave()?;
+    let cgroup = watched.folder().display().to_string();
+    let load = format!("{}, the client elsewhere", Load::Get.name());
+    in_turns(runs, &load, binary, folder, &["--cgroup", &cgroup], || {
+        front.press(Load::Get, seconds)
+    })
+}
+
 /// Prints the head of the table whose rows [`in_turns`] prints.
 fn print_turns_head(unit: &str) {
     print(&format!(
@@ -113,13 +127,14 @@ fn in_turns(
     load: &str,
     binary: &Path,
     folder: &Path,
+    arguments: &[&str],
     press: impl Fn() -> Result<f64>,
 ) -> Result<()> {
     let (mut without, mut with, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     for run in 1..=runs {
         say(format!("bench: {load}, run {run} of {runs}"));
         let alone = if run % 2 == 0 { None } else { Some(press()?) };
-        let agent = Agent::start_program(Command::new(binary), folder, &[])?;
+        let agent = Agent::start_program(Command::new(binary), folder, arguments)?;
         let beside = press()?;
         agent.stop()?;
         let alone = alone.map_or_else(&press, Ok)?;

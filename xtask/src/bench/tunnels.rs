@@ -56,7 +56,7 @@ pub(super) fn run(options: &Options) -> Result<()> {
 
     print_turns_head("echoes/s");
     for load in &LOADS {
-        in_turns(options.runs, load.name, &binary, &folder, || {
+        in_turns(options.runs, load.name, &binary, &folder, &[], || {
             press(&mut open(node.address(), load.connections)?, load.len, time)
         })?;
     }

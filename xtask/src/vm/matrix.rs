@@ -93,7 +93,9 @@ pub(super) fn run_on(kernels: &[Kernel], names: &[&str]) -> Result<()> {
         begin.elapsed().as_secs()
     ));
     for release in down.into_inner().unwrap_or_else(PoisonError::into_inner) {
-        say(format!("vm: A MACHINE WENT DOWN, {release}: the results are a second one's, see above"));
+        say(format!(
+            "vm: A MACHINE WENT DOWN, {release}: the results are a second one's, see above"
+        ));
     }
     let failed = done.values().flat_map(BTreeMap::values).any(|cell| *cell == Cell::Failed);
     ensure!(!failed, "a kernel failed a suite: what its tests said is above");

@@ -5,7 +5,7 @@ use core::mem::MaybeUninit;
 
 use aya_ebpf::helpers::generated::{bpf_probe_read_kernel, bpf_probe_read_user};
 use wstap_common::{
-    payload::{CHUNK, Chunk, Payload},
+    payload::{Chunk, Payload},
     stream::{
         older,
         scan::{self, Which},
@@ -77,19 +77,23 @@ impl Payload for Memory {
     }
 
     #[inline(always)]
-    fn chunk<'a>(&self, offset: u32, room: &'a mut MaybeUninit<Chunk>) -> &'a Chunk {
+    fn chunk<'a, const N: usize>(
+        &self,
+        offset: u32,
+        room: &'a mut MaybeUninit<Chunk<N>>,
+    ) -> &'a Chunk<N> {
         let left = self.len().saturating_sub(offset);
         let bytes: *mut u8 = room.as_mut_ptr().cast();
-        // SAFETY: the room has CHUNK bytes and is aligned for words. All of it is written: by the helper, which
+        // SAFETY: the room has N bytes and is aligned for words. All of it is written: by the helper, which
         // clears what it cannot read, or by the words and then what there is; of the memory no byte
         // behind its length is read.
         unsafe {
-            if left >= CHUNK as u32 {
-                self.copy(offset, bytes, CHUNK as u32);
+            if left >= N as u32 {
+                self.copy(offset, bytes, N as u32);
             } else {
-                clear::<{ CHUNK / 8 }>(bytes.cast());
+                clear::<N>(bytes.cast());
                 if left > 0 {
-                    self.copy(offset, bytes, bounded::<CHUNK>(left));
+                    self.copy(offset, bytes, bounded::<N>(left));
                 }
             }
             room.assume_init_ref()
@@ -122,8 +126,8 @@ impl Payload for Memory {
     }
 
     #[inline(always)]
-    fn chunk_head_end(&self, offset: u32, which: Which) -> u32 {
-        wp_chunk_end(self.base, self.extent, offset, which as u32)
+    fn chunk_head_end(&self, offset: u32, which: Which, found: u32) -> u32 {
+        wp_chunk_end(self.base, self.extent, offset, which as u32, found)
     }
 
     #[inline(always)]
@@ -180,8 +184,8 @@ pub extern "C" fn wp_head_end(base: u64, extent: u64, offset: u32, tail: u32, wh
 /// [`scan::chunk_head_end`].
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn wp_chunk_end(base: u64, extent: u64, offset: u32, which: u32) -> u32 {
-    scan::chunk_head_end(&Memory::new(base, extent), offset, which_of(which))
+pub extern "C" fn wp_chunk_end(base: u64, extent: u64, offset: u32, which: u32, found: u32) -> u32 {
+    scan::chunk_head_end(&Memory::new(base, extent), offset, which_of(which), found)
 }
 
 /// [`scan::head_end_near`].
