@@ -2,7 +2,7 @@
 
 use aya_ebpf::{
     bindings::{__sk_buff, bpf_sock},
-    helpers::generated::{bpf_get_socket_cookie, bpf_ktime_get_ns},
+    helpers::generated::bpf_ktime_get_ns,
 };
 use wstap_common::{
     frame::{STEPS, Walk},
@@ -20,11 +20,17 @@ use crate::{
 };
 
 /// Walks a segment that asks for no more than most do ([`Walk::quick`]); 0, and nothing done, when it may be another.
-/// It costs one look-up and at most one read. The payload begins at offset `start` of the packet.
+/// It costs one look-up and at most one read. `cookie` is the socket's; the payload begins at offset `start` of the packet.
 // VERIFIER: global as the others; within the hook's own function, the stack of all that it calls was too large.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn ws_quick(skb: *mut __sk_buff, incoming: u32, start: u32, seq: u32) -> u32 {
+pub extern "C" fn ws_quick(
+    skb: *mut __sk_buff,
+    cookie: u64,
+    incoming: u32,
+    start: u32,
+    seq: u32,
+) -> u32 {
     // Not asked whether it is a full one: no other socket has walks.
     let Some(sk) = socket(skb) else { return 0 };
     let Some(tunnel) = tunnel(sk, false) else { return 0 };
@@ -35,7 +41,7 @@ pub extern "C" fn ws_quick(skb: *mut __sk_buff, incoming: u32, start: u32, seq: 
     if incoming && !walk.turn.take(add) {
         return 0;
     }
-    catch_up(skb, walk, incoming);
+    catch_up(cookie, walk, incoming);
     let payload = SkbPayload::at(skb, start);
     let next = seq.wrapping_add(payload.len());
     let taken = walk.quick(seq, &payload, now_ns, from_client);
@@ -44,7 +50,7 @@ pub extern "C" fn ws_quick(skb: *mut __sk_buff, incoming: u32, start: u32, seq: 
     }
     let Some(inside) = taken else { return 0 };
     if inside > 0 {
-        ws_inside(skb, u32::from(incoming), next, inside);
+        ws_inside(cookie, u32::from(incoming), next, inside);
     }
     1
 }
@@ -53,9 +59,7 @@ pub extern "C" fn ws_quick(skb: *mut __sk_buff, incoming: u32, start: u32, seq: 
 // VERIFIER: global, so that it is verified once and not for every way through the walk.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn ws_inside(skb: *mut __sk_buff, incoming: u32, seq: u32, count: u32) -> u32 {
-    // SAFETY: the helper takes the hook's own context.
-    let cookie = unsafe { bpf_get_socket_cookie(skb.cast()) };
+pub extern "C" fn ws_inside(cookie: u64, incoming: u32, seq: u32, count: u32) -> u32 {
     let Some(flow) = Flow::of(cookie) else { return 0 };
     flow.tell(cookie, incoming != 0, seq, count);
     1
@@ -64,7 +68,7 @@ pub extern "C" fn ws_inside(skb: *mut __sk_buff, incoming: u32, seq: u32, count:
 /// Catches up with what passed inside a frame, before another way than [`ws_quick`] is taken.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn ws_catch_up(skb: *mut __sk_buff, incoming: u32) -> u32 {
+pub extern "C" fn ws_catch_up(skb: *mut __sk_buff, cookie: u64, incoming: u32) -> u32 {
     let Some(sk) = socket(skb) else { return 0 };
     let Some(tunnel) = tunnel(sk, false) else { return 0 };
     let incoming = incoming != 0;
@@ -72,7 +76,7 @@ pub extern "C" fn ws_catch_up(skb: *mut __sk_buff, incoming: u32) -> u32 {
     if incoming && !walk.turn.take(add) {
         return 0;
     }
-    catch_up(skb, walk, incoming);
+    catch_up(cookie, walk, incoming);
     if incoming {
         walk.turn.end(add);
     }
@@ -80,9 +84,7 @@ pub extern "C" fn ws_catch_up(skb: *mut __sk_buff, incoming: u32) -> u32 {
 }
 
 #[inline(always)]
-fn catch_up(skb: *mut __sk_buff, walk: &mut Walk, incoming: bool) {
-    // SAFETY: the helper takes the hook's own context.
-    let cookie = unsafe { bpf_get_socket_cookie(skb.cast()) };
+fn catch_up(cookie: u64, walk: &mut Walk, incoming: bool) {
     if let Some(flow) = Flow::of(cookie)
         && let Some(passed) = flow.passed(cookie, incoming)
     {

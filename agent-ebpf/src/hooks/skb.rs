@@ -81,13 +81,13 @@ fn observe(skb: *mut __sk_buff, incoming: bool) -> Option<()> {
         if known == if incoming { flows::ANSWERS_IN } else { flows::ANSWERS_OUT }
             || flow.pass(cookie, incoming, seq, payload.len())
             || (known == flows::WALKED
-                && ws_quick(skb, u32::from(incoming), payload.start(), seq) != 0)
+                && ws_quick(skb, cookie, u32::from(incoming), payload.start(), seq) != 0)
         {
             return None;
         }
     }
     if flow.passed(cookie, incoming).is_some() {
-        ws_catch_up(skb, u32::from(incoming));
+        ws_catch_up(skb, cookie, u32::from(incoming));
     }
     let sk = full_socket(skb)?;
     // SAFETY: `sk` is a full socket; the verifier checks the field.
