@@ -519,6 +519,22 @@ fn what_only_begins_and_ends_like_the_word_is_not_the_word() {
     }
 }
 
+#[test]
+fn a_plain_get_is_one_whole_head_without_the_word() {
+    for len in (18..1100).chain([4090, 4096, 4097, 9000]) {
+        let get = [b"GET ", &vec![b'x'; len - 8][..], b"\r\n\r\n"].concat();
+        assert_eq!(scan::is_plain_get(&get[..]), len <= scan::SCAN as usize, "{len}");
+        assert!(!scan::is_plain_get(&get[..len - 1]), "{len}, cut");
+        assert!(!scan::is_plain_get(&[&get[..], b"x"].concat()[..]), "{len}, with more behind it");
+        assert!(!scan::is_plain_get(&[b"P", &get[1..]].concat()[..]), "{len}, another method");
+        for at in 4..len - 13 {
+            let mut named = get.clone();
+            named[at..at + 9].copy_from_slice(b"WebSocket");
+            assert!(!scan::is_plain_get(&named[..]), "{len}, {at}");
+        }
+    }
+}
+
 /// What each half of a connection said, in order.
 type Before<'a> = &'a [(u8, &'a [u8])];
 
