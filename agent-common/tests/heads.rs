@@ -527,10 +527,12 @@ fn a_plain_get_is_one_whole_head_without_the_word() {
         assert!(!scan::is_plain_get(&get[..len - 1]), "{len}, cut");
         assert!(!scan::is_plain_get(&[&get[..], b"x"].concat()[..]), "{len}, with more behind it");
         assert!(!scan::is_plain_get(&[b"P", &get[1..]].concat()[..]), "{len}, another method");
-        for at in 4..len - 13 {
-            let mut named = get.clone();
-            named[at..at + 9].copy_from_slice(b"WebSocket");
-            assert!(!scan::is_plain_get(&named[..]), "{len}, {at}");
+        for at in 4..=len - 13 {
+            let mut other = get.clone();
+            other[at..at + 9].copy_from_slice(b"WebSocket");
+            assert!(!scan::is_plain_get(&other[..]), "{len}, {at}");
+            other[at + 4] = b'-';
+            assert_eq!(scan::is_plain_get(&other[..]), len <= scan::SCAN as usize, "{len}, {at}");
         }
     }
 }

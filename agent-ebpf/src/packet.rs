@@ -187,6 +187,7 @@ impl Payload for SkbPayload {
         offset: u32,
         room: &'a mut MaybeUninit<Chunk<N>>,
     ) -> &'a Chunk<N> {
+        const { assert!(N >= 8 && N.is_power_of_two(), "it is cleared by words, and a mask bounds it") };
         let left = self.len.saturating_sub(offset);
         let bytes: *mut u8 = room.as_mut_ptr().cast();
         // SAFETY: the room has N bytes and is aligned for words. All of it is written: by the helper, which

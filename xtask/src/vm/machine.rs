@@ -22,9 +22,9 @@ const CPUS: &str = "2";
 /// One thread for both CPUs: with one for each, the emulation let one CPU run into the breakpoint by which the
 /// other was changing the kernel's code ("Oops: int3", seen on 7.3).
 const EMULATION: &str = "tcg,thread=single";
-/// As much of the kernel's messages as says why a machine went down.
-const CONSOLE_LINES: usize = 60;
-/// What a kernel begins to say why with; the first of them is the cause, what follows may be its consequence.
+/// As much of the kernel's messages as says why a machine went down, from its first trouble on and at the end.
+const CONSOLE_LINES: usize = 50;
+/// What a kernel begins to tell of trouble with; the first may be the cause of what follows.
 const TROUBLE: [&str; 5] = ["BUG: ", "Oops: ", "WARNING: ", "INFO: ", "Kernel panic"];
 /// Where qemu-system-common has it.
 const VIRTIOFSD: &str = "/usr/lib/qemu/virtiofsd";
@@ -50,7 +50,7 @@ pub(super) struct Outcome {
     pub(super) end: End,
     /// What the command printed.
     pub(super) output: String,
-    /// What the kernel printed of its first trouble, or else the last that it printed.
+    /// What the kernel printed of its first trouble, and the last that it printed.
     pub(super) console: String,
     pub(super) time: Duration,
 }
@@ -97,7 +97,8 @@ pub(super) fn run(kernel: &Kernel, order: &Order<'_>) -> Result<Outcome> {
     qemu.arg("-kernel").arg(&kernel.image).arg("-initrd").arg(&initramfs);
     qemu.args([
         "-append",
-        "console=ttyS0 no_timer_check panic=-1 mitigations=off nokaslr tsc=reliable random.trust_cpu=on",
+        "console=ttyS0 no_timer_check oops=panic panic=-1 mitigations=off nokaslr tsc=reliable \
+         random.trust_cpu=on",
     ]);
     let mut qemu = Process::start("qemu", &mut qemu, &folder)?;
     let mut shown = 0;
@@ -146,8 +147,10 @@ fn trouble(console: &str) -> String {
     let lines: Vec<_> = console.lines().collect();
     let is_trouble = |line: &&str| TROUBLE.iter().any(|sign| line.contains(sign));
     let last = lines.len().saturating_sub(CONSOLE_LINES);
-    let from = lines.iter().position(is_trouble).unwrap_or(last);
-    lines.into_iter().skip(from).take(CONSOLE_LINES).collect::<Vec<_>>().join("\n")
+    let first = lines.iter().position(is_trouble).unwrap_or(last);
+    let is_shown = |at| at >= last || (first..first + CONSOLE_LINES).contains(&at);
+    let shown = lines.into_iter().enumerate().filter(|(at, _)| is_shown(*at));
+    shown.map(|(_, line)| line).collect::<Vec<_>>().join("\n")
 }
 
 /// Shows what is new in a growing file; returns its length.
@@ -181,13 +184,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_trouble_is_shown_and_without_one_the_last_lines() {
+    fn the_first_trouble_is_shown_and_the_last_lines() {
         let lines = |from, to| (from..to).map(|line| format!("[{line}] x")).collect::<Vec<_>>();
-        let first = vec!["[100] BUG: kernel".to_owned()];
-        let text = [lines(0, 100), first, lines(101, 200)].concat().join("\n");
-        assert!(trouble(&text).starts_with("[100] BUG: kernel\n[101] x\n"));
-        assert!(trouble(&text).ends_with("\n[159] x"));
-        assert!(trouble(&lines(0, 100).join("\n")).starts_with("[40] x\n"));
+        let joined = |parts: &[Vec<String>]| parts.concat().join("\n");
+        let bug = vec!["[100] BUG: kernel".to_owned()];
+        let text = joined(&[lines(0, 100), bug.clone(), lines(101, 300)]);
+        assert_eq!(trouble(&text), joined(&[bug, lines(101, 150), lines(250, 300)]));
+        assert_eq!(trouble(&joined(&[lines(0, 100)])), joined(&[lines(50, 100)]));
         assert_eq!(trouble("one"), "one");
     }
 

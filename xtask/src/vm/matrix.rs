@@ -63,15 +63,15 @@ pub(super) fn run_on(kernels: &[Kernel], names: &[&str]) -> Result<()> {
     }
     let begin = Instant::now();
     let (waiting, done) = (Mutex::new(waiting), Mutex::new(BTreeMap::<_, BTreeMap<_, _>>::new()));
-    let down = Mutex::new(Vec::new());
+    let again = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         let work = || -> Result<()> {
             loop {
                 let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).pop();
                 let Some((kernel, suites)) = next else { return Ok(()) };
-                let (cells, is_down) = on(kernel, &suites, &binaries)?;
-                if is_down {
-                    down.lock().unwrap_or_else(PoisonError::into_inner).push(&kernel.release);
+                let (cells, is_again) = on(kernel, &suites, &binaries)?;
+                if is_again {
+                    again.lock().unwrap_or_else(PoisonError::into_inner).push(&kernel.release);
                 }
                 let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
                 done.entry(kernel.series).or_default().extend(cells);
@@ -92,9 +92,9 @@ pub(super) fn run_on(kernels: &[Kernel], names: &[&str]) -> Result<()> {
         table(kernels, &suites, &done),
         begin.elapsed().as_secs()
     ));
-    for release in down.into_inner().unwrap_or_else(PoisonError::into_inner) {
+    for release in again.into_inner().unwrap_or_else(PoisonError::into_inner) {
         say(format!(
-            "vm: A MACHINE WENT DOWN, {release}: the results are a second one's, see above"
+            "vm: A MACHINE GAVE NO RESULT, {release}: those in the table are a second one's, see above"
         ));
     }
     let failed = done.values().flat_map(BTreeMap::values).any(|cell| *cell == Cell::Failed);
@@ -122,7 +122,7 @@ fn build() -> Result<BTreeMap<String, PathBuf>> {
     Ok(binaries)
 }
 
-/// Runs the suites in one machine, and tells whether a first one went down.
+/// Runs the suites in one machine, and tells whether a first one gave no result.
 fn on(
     kernel: &Kernel,
     suites: &[&Suite],
@@ -150,10 +150,11 @@ fn on(
     let order = Order { command: &command, environment: &environment, limit: LIMIT, shown: false };
     say(format!("vm: {} begins", kernel.release));
     let mut outcome = machine::run(kernel, &order)?;
-    // A kernel that went down may have been sick for a while, so its tests gave no results either. It is said again at
-    // the end, since what we load may be why.
+    // Of a kernel that went down a test that hung gave no result either; one that failed by itself did.
+    let found = results(&outcome.output);
     let is_down = !matches!(outcome.end, End::Code(_));
-    if is_down || results(&outcome.output).is_empty() {
+    let is_again = found.is_empty() || (is_down && !found.values().any(|(how, _)| *how == FAILED));
+    if is_again {
         say(format!(
             "vm: {} gave no result ({:?} after {} s) and is tried once more:\n{}\n{}",
             kernel.release,
@@ -164,7 +165,7 @@ fn on(
         ));
         outcome = machine::run(kernel, &order)?;
     }
-    Ok((report(kernel, suites, &outcome), is_down))
+    Ok((report(kernel, suites, &outcome), is_again))
 }
 
 /// What the machine's shell runs for each test: it and how it ended, in a line of its own.
@@ -178,26 +179,28 @@ one() {
     then
         echo "vm: passed $2 $(($(date +%s) - begin))"
     else
+        [ $? = 124 ] && how=hung || how=failed
         echo "$said"
-        echo "vm: failed $2 $(($(date +%s) - begin))"
+        echo "vm: $how $2 $(($(date +%s) - begin))"
     fi
     echo "$said" | sed -n 's/^figure: /vm: figure /p'
 }
 "#;
 
+/// How a test ended, as [`ONE`] says it: it passed, it failed by itself, or its time was over.
+const PASSED: &str = "passed";
+const FAILED: &str = "failed";
+const HUNG: &str = "hung";
+
 /// How each test ended, and its seconds.
-fn results(output: &str) -> BTreeMap<&str, (bool, u64)> {
+fn results(output: &str) -> BTreeMap<&str, (&str, u64)> {
     output
         .lines()
         .filter_map(|line| {
             let (how, rest) = line.strip_prefix("vm: ")?.split_once(' ')?;
             let (test, seconds) = rest.split_once(' ')?;
-            let passed = match how {
-                "passed" => true,
-                "failed" => false,
-                _ => return None,
-            };
-            Some((test, (passed, seconds.parse().ok()?)))
+            let is_end = [PASSED, FAILED, HUNG].contains(&how);
+            is_end.then_some((test, (how, seconds.parse().ok()?)))
         })
         .collect()
 }
@@ -205,10 +208,11 @@ fn results(output: &str) -> BTreeMap<&str, (bool, u64)> {
 /// Says what came of a machine.
 fn report(kernel: &Kernel, suites: &[&Suite], outcome: &Outcome) -> BTreeMap<&'static str, Cell> {
     let results = results(&outcome.output);
+    let is_down = !matches!(outcome.end, End::Code(_));
     let mut cells = BTreeMap::new();
     for suite in suites {
         let ends: Vec<_> = suite.tests.iter().map(|test| results.get(test)).collect();
-        let passed = ends.iter().all(|end| matches!(end, Some((true, _))));
+        let passed = !is_down && ends.iter().all(|end| matches!(end, Some((PASSED, _))));
         let seconds = ends.iter().flatten().map(|(_, seconds)| seconds).sum();
         cells.insert(suite.name, if passed { Cell::Passed(seconds) } else { Cell::Failed });
     }
@@ -218,7 +222,7 @@ fn report(kernel: &Kernel, suites: &[&Suite], outcome: &Outcome) -> BTreeMap<&'s
         let mut said = 0;
         for (number, line) in lines.iter().enumerate() {
             if line.starts_with("vm: ") {
-                if line.starts_with("vm: failed ") {
+                if [FAILED, HUNG].iter().any(|how| line.starts_with(&format!("vm: {how} "))) {
                     let from = said.max(number.saturating_sub(SHOWN));
                     lines.get(from..number).unwrap_or_default().iter().for_each(say);
                 }
@@ -226,7 +230,7 @@ fn report(kernel: &Kernel, suites: &[&Suite], outcome: &Outcome) -> BTreeMap<&'s
                 say(line);
             }
         }
-        if !matches!(outcome.end, End::Code(_)) {
+        if is_down {
             lines.get(said..).unwrap_or_default().iter().for_each(say);
             say(&outcome.console);
         }
