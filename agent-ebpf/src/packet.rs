@@ -187,22 +187,10 @@ impl Payload for SkbPayload {
         offset: u32,
         room: &'a mut MaybeUninit<Chunk<N>>,
     ) -> &'a Chunk<N> {
-        const { assert!(N >= 8 && N.is_power_of_two(), "it is cleared by words, and a mask bounds it") };
-        let left = self.len.saturating_sub(offset);
-        let bytes: *mut u8 = room.as_mut_ptr().cast();
-        // SAFETY: the room has N bytes and is aligned for words. All of it is written: by the helper, which
-        // clears what it cannot read, or by the words and then what there is.
-        unsafe {
-            if left >= N as u32 {
-                self.copy(offset, bytes, N as u32);
-            } else {
-                clear::<N>(bytes.cast());
-                if left > 0 {
-                    self.copy(offset, bytes, bounded::<N>(left));
-                }
-            }
-            room.assume_init_ref()
-        }
+        // SAFETY: the room has what is asked for.
+        let copy = |into, len| unsafe { self.copy(offset, into, len) };
+        // SAFETY: the copy writes so many bytes, or clears them.
+        unsafe { fill(room, self.len.saturating_sub(offset), copy) }
     }
 
     #[inline(always)]
@@ -280,13 +268,40 @@ unsafe fn map_prefix(address: *mut [u8; 16]) {
     }
 }
 
+/// Fills a chunk with the `left` bytes that there are, zeros behind them.
+///
+/// # Safety
+/// `copy` must write as many bytes as it is asked for, or clear them, and nothing behind them.
+#[inline(always)]
+pub unsafe fn fill<const N: usize>(
+    room: &mut MaybeUninit<Chunk<N>>,
+    left: u32,
+    copy: impl Fn(*mut u8, u32) -> bool,
+) -> &Chunk<N> {
+    const { assert!(N >= 8 && N.is_power_of_two(), "it is cleared by words, and a mask bounds it") };
+    let bytes: *mut u8 = room.as_mut_ptr().cast();
+    // SAFETY: the room has N bytes and is aligned for words. All of it is written: by the copy, or by the words and
+    // then what there is.
+    unsafe {
+        if left >= N as u32 {
+            copy(bytes, N as u32);
+        } else {
+            clear::<N>(bytes.cast());
+            if left > 0 {
+                copy(bytes, bounded::<N>(left));
+            }
+        }
+        room.assume_init_ref()
+    }
+}
+
 /// Writes `N` zero bytes, by words.
 // For this target LLVM makes a call of every longer `memset`, to a loop over bytes.
 ///
 /// # Safety
 /// `words` must be valid for writes of `N` bytes, a multiple of a word's.
 #[inline(always)]
-pub unsafe fn clear<const N: usize>(words: *mut u64) {
+unsafe fn clear<const N: usize>(words: *mut u64) {
     let mut at = 0;
     while at < N / 8 {
         // SAFETY: the caller vouches for the place.

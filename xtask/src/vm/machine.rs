@@ -45,6 +45,13 @@ pub(super) enum End {
     Lost,
 }
 
+impl End {
+    /// Whether there was no end of the command's own.
+    pub(super) const fn is_down(&self) -> bool {
+        !matches!(self, Self::Code(_))
+    }
+}
+
 /// What came of a run.
 pub(super) struct Outcome {
     pub(super) end: End,

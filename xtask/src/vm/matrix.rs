@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 
 use super::kernels::{Kernel, SERIES};
-use super::machine::{self, End, Order, Outcome};
+use super::machine::{self, Order, Outcome};
 use super::suites::{SUITES, Suite};
 use crate::command::{cargo, run, say, workspace};
 
@@ -152,8 +152,8 @@ fn on(
     let mut outcome = machine::run(kernel, &order)?;
     // Of a kernel that went down a test that hung gave no result either; one that failed by itself did.
     let found = results(&outcome.output);
-    let is_down = !matches!(outcome.end, End::Code(_));
-    let is_again = found.is_empty() || (is_down && !found.values().any(|(how, _)| *how == FAILED));
+    let has_failed = found.values().any(|(how, _)| *how == FAILED);
+    let is_again = found.is_empty() || (outcome.end.is_down() && !has_failed);
     if is_again {
         say(format!(
             "vm: {} gave no result ({:?} after {} s) and is tried once more:\n{}\n{}",
@@ -208,11 +208,11 @@ fn results(output: &str) -> BTreeMap<&str, (&str, u64)> {
 /// Says what came of a machine.
 fn report(kernel: &Kernel, suites: &[&Suite], outcome: &Outcome) -> BTreeMap<&'static str, Cell> {
     let results = results(&outcome.output);
-    let is_down = !matches!(outcome.end, End::Code(_));
     let mut cells = BTreeMap::new();
     for suite in suites {
         let ends: Vec<_> = suite.tests.iter().map(|test| results.get(test)).collect();
-        let passed = !is_down && ends.iter().all(|end| matches!(end, Some((PASSED, _))));
+        let passed =
+            !outcome.end.is_down() && ends.iter().all(|end| matches!(end, Some((PASSED, _))));
         let seconds = ends.iter().flatten().map(|(_, seconds)| seconds).sum();
         cells.insert(suite.name, if passed { Cell::Passed(seconds) } else { Cell::Failed });
     }
@@ -230,7 +230,7 @@ fn report(kernel: &Kernel, suites: &[&Suite], outcome: &Outcome) -> BTreeMap<&'s
                 say(line);
             }
         }
-        if is_down {
+        if outcome.end.is_down() {
             lines.get(said..).unwrap_or_default().iter().for_each(say);
             say(&outcome.console);
         }

@@ -12,11 +12,7 @@ use wstap_common::{
     },
 };
 
-use crate::{
-    packet::{bounded, clear},
-    scans::which_of,
-    ways,
-};
+use crate::{packet::fill, scans::which_of, ways};
 
 /// A piece of memory that belongs to a message.
 #[derive(Clone, Copy)]
@@ -82,23 +78,10 @@ impl Payload for Memory {
         offset: u32,
         room: &'a mut MaybeUninit<Chunk<N>>,
     ) -> &'a Chunk<N> {
-        const { assert!(N >= 8 && N.is_power_of_two(), "it is cleared by words, and a mask bounds it") };
-        let left = self.len().saturating_sub(offset);
-        let bytes: *mut u8 = room.as_mut_ptr().cast();
-        // SAFETY: the room has N bytes and is aligned for words. All of it is written: by the helper, which
-        // clears what it cannot read, or by the words and then what there is; of the memory no byte
-        // behind its length is read.
-        unsafe {
-            if left >= N as u32 {
-                self.copy(offset, bytes, N as u32);
-            } else {
-                clear::<N>(bytes.cast());
-                if left > 0 {
-                    self.copy(offset, bytes, bounded::<N>(left));
-                }
-            }
-            room.assume_init_ref()
-        }
+        // SAFETY: the room has what is asked for.
+        let copy = |into, len| unsafe { self.copy(offset, into, len) };
+        // SAFETY: the helper writes so many bytes, or clears them. Of the memory no byte behind its length is read.
+        unsafe { fill(room, self.len().saturating_sub(offset), copy) }
     }
 
     #[inline(always)]
