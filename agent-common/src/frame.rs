@@ -55,6 +55,21 @@ impl Violation {
             _ => None,
         }
     }
+
+    /// What was done, in words that fit behind a colon.
+    pub const fn what(self) -> &'static str {
+        match self {
+            Self::MaskedFromServer => "a frame from the server is masked",
+            Self::UnmaskedFromClient => "a frame from the client is not masked",
+            Self::ReservedBits => "a frame sets reserved bits and no extension was agreed",
+            Self::ReservedOpcode => "a frame has a reserved opcode",
+            Self::BadControlFrame => "a control frame is fragmented or longer than 125 bytes",
+            Self::HttpHead => "an HTTP head stands where a frame should be",
+            Self::BadCloseFrame => "a close frame has half a code, or one that must not be sent",
+            Self::BadFragmentation => "the fragments of two messages are mixed",
+            Self::BadLength => "a frame's length has its first bit set",
+        }
+    }
 }
 
 /// How many steps the walk takes in one segment: one for each frame whose header lies whole in the
@@ -94,7 +109,9 @@ pub struct Walk {
     /// See `ahead_from`.
     ahead_to: u32,
     messages: u32,
-    pings: u32,
+    /// Neither is counted beyond what it holds.
+    pings: u16,
+    pongs: u16,
     /// Who is in the walk; outlives [`Self::begin`].
     pub turn: Turn,
     /// What ended the walk: a [`Violation`] or a close code, which is 1000 or more; 0 for nothing yet.
@@ -112,8 +129,8 @@ pub struct Walk {
     fragmented: u8,
 }
 
-/// Whose turn it is in a walk, which takes one segment at a time. Segments of the same direction may come on two CPUs
-/// at once: what comes in is not under the socket's lock yet, and the CPU of a flow changes.
+/// Whose turn it is with what only one hook may use at a time: a walk, since segments of the same direction may come on two
+/// CPUs at once (what comes in is not under the socket's lock yet, and the CPU of a flow changes), or what a CPU has once.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(transparent)]
 pub struct Turn(u32);
@@ -124,7 +141,7 @@ impl Turn {
     ///
     /// `add` adds to the word, at once for all CPUs.
     #[inline(always)]
-    #[must_use = "without the turn nothing may be walked"]
+    #[must_use = "without the turn, what it guards may not be used"]
     pub fn take(&mut self, add: impl Fn(&mut u32, u32)) -> bool {
         add(&mut self.0, 1);
         // Of two that come at once, one reads both, or each does. Volatile: another CPU writes it too.
@@ -179,6 +196,7 @@ impl Walk {
         self.ahead_to = 0;
         self.messages = 0;
         self.pings = 0;
+        self.pongs = 0;
         self.over = 0;
         self.flags = STARTED;
         self.have = 0;
@@ -239,11 +257,15 @@ impl Walk {
     /// A FIN or RST passed. `missed`: the walk did not see all bytes before it, and there may have been
     /// a close frame among them.
     pub fn ended(&mut self, missed: bool, rst: bool) {
-        let first = self.flags & (half_flags::FIN | half_flags::RST) == 0;
-        if first && missed && !self.is_over() {
+        if !self.has_ended() && missed && !self.is_over() {
             self.lose();
         }
         self.flags |= if rst { half_flags::RST } else { half_flags::FIN };
+    }
+
+    /// Whether its FIN or RST passed.
+    pub const fn has_ended(&self) -> bool {
+        self.flags & (half_flags::FIN | half_flags::RST) != 0
     }
 
     /// What the walk knows.
@@ -255,6 +277,7 @@ impl Walk {
             close_ns: self.close_ns,
             messages: self.messages,
             pings: self.pings,
+            pongs: self.pongs,
             close_code: if is_code { self.over } else { 0 },
             violation: if is_code { 0 } else { self.over as u8 },
             flags: self.flags & !(STARTED | IN_LAST | MOVED),
@@ -467,7 +490,8 @@ impl Walk {
                 self.over = header.close_code;
                 self.close_ns = self.last_ns;
             }
-            9.. => self.pings = self.pings.saturating_add(1),
+            9 => self.pings = self.pings.saturating_add(1),
+            10.. => self.pongs = self.pongs.saturating_add(1),
             _ => {
                 self.fragmented = u8::from(!header.last);
                 if header.rsv1 {

@@ -74,8 +74,6 @@ pub enum Field {
     UnixSendArguments,
     /// Of `unix_stream_recvmsg`.
     UnixReceiveArguments,
-    /// Of `tcp_sendmsg`.
-    TcpSendArguments,
     /// Of `tcp_recvmsg`: 6 before 5.19, then 5, then 4.
     TcpReceiveArguments,
     /// Which argument of `tcp_recvmsg` has the flags.

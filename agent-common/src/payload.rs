@@ -11,8 +11,12 @@ use crate::stream::{
 /// How much is read at once. It lives on the BPF stack (512 bytes in all).
 pub const CHUNK: usize = 128;
 
-/// How much is read at once where little else is on the stack.
-pub const LARGE_CHUNK: usize = 256;
+/// How much is read at once where there is room beside the stack: many requests, whole.
+pub const LARGE_CHUNK: usize = 512;
+
+/// What [`scan::signs`] is given: a [`LARGE_CHUNK`] at most, by words, and zeros behind it to the end of its
+/// [`scan::GROUP`] at least.
+pub type Room = [u64; LARGE_CHUNK / 8 + scan::GROUP];
 
 /// What is read at once; aligned, so that it may be written by words.
 #[derive(Clone, Copy, Debug)]
@@ -47,24 +51,15 @@ pub trait Payload {
         scan::names_websocket(self, offset)
     }
 
-    /// See [`scan::chunk_has_ends`].
-    fn chunk_has_ends(&self, offset: u32) -> bool {
-        scan::chunk_has_ends(self, offset)
-    }
-
-    /// See [`scan::chunk_names_websocket`].
-    fn chunk_names_websocket(&self, offset: u32) -> bool {
-        scan::chunk_names_websocket(self, offset)
-    }
-
-    /// See [`scan::signs`].
+    /// [`scan::signs`] of the [`LARGE_CHUNK`] at `offset`, or of what there is of it.
     fn signs(&self, offset: u32) -> u32 {
-        scan::signs(self, offset)
-    }
-
-    /// See [`scan::is_websocket`].
-    fn is_websocket(&self, offset: u32) -> bool {
-        scan::is_websocket(self, offset)
+        let mut chunk = MaybeUninit::<Chunk<LARGE_CHUNK>>::uninit();
+        let (words, _) = self.chunk(offset, &mut chunk).0.as_chunks();
+        let mut room: Room = [0; _];
+        for (to, from) in room.iter_mut().zip(words) {
+            *to = u64::from_ne_bytes(*from);
+        }
+        scan::signs(&room, self.len().saturating_sub(offset).min(LARGE_CHUNK as u32))
     }
 
     /// See [`scan::head_end`].

@@ -131,8 +131,10 @@ pub struct HalfSummary {
     pub close_ns: u64,
     /// Whole data messages.
     pub messages: u32,
-    /// Ping and pong frames.
-    pub pings: u32,
+    /// Ping frames, 65,535 at most.
+    pub pings: u16,
+    /// Pong frames, 65,535 at most.
+    pub pongs: u16,
     /// The close frame's code: 0 when there was no close frame, 1005 when it has none.
     pub close_code: u16,
     /// The first broken rule, a [`crate::frame::Violation`] value; 0 for none.
@@ -157,7 +159,7 @@ pub mod half_flags {
     pub const RSV1: u8 = 16;
 }
 
-/// The content of [`Kind::Frame`], [`Kind::Ending`], [`Kind::EarlyFin`] and [`Kind::Closed`].
+/// The content of [`Kind::Frame`], [`Kind::Ending`], [`Kind::EarlyFin`], [`Kind::Found`] and [`Kind::Closed`].
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Summary {

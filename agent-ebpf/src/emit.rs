@@ -16,6 +16,7 @@ use wstap_common::{
 };
 
 use crate::{
+    flows::Word,
     hooks::skb::full_socket,
     maps::{RECORDS, count},
     packet::{Packet, bounded},
@@ -73,8 +74,20 @@ pub fn is_crowded() -> bool {
     // SAFETY: the helper takes the ring's map.
     let (waiting, size) =
         unsafe { (bpf_ringbuf_query(ring, AVAILABLE), bpf_ringbuf_query(ring, RING_SIZE)) };
-    waiting > size - size / 8
+    let is_crowded = waiting > size - size / 8;
+    if is_crowded != was_crowded() {
+        CROWDED.set(u64::from(is_crowded));
+    }
+    is_crowded
 }
+
+/// What [`is_crowded`] last found, on whatever CPU: to ask the ring costs more than to scan most requests.
+#[inline(always)]
+pub fn was_crowded() -> bool {
+    CROWDED.get() != 0
+}
+
+static CROWDED: Word = Word::new(0);
 
 /// What a record says beside what the packet itself tells. A global function takes no structures on
 /// old kernels, so it travels packed.
@@ -99,6 +112,23 @@ impl Meta {
             | u64::from(self.flags) << 32
             | u64::from(self.role) << 40
             | u64::from(self.way) << 48
+    }
+
+    /// Writes what was packed into a record that has no content yet.
+    ///
+    /// # Safety
+    /// `record` must be valid for writes.
+    #[inline(always)]
+    pub unsafe fn write(packed: u64, record: *mut Record) {
+        // SAFETY: the caller vouches for `record`.
+        unsafe {
+            (*record).kind = (packed >> 16) as u8;
+            (*record).role = (packed >> 40) as u8;
+            (*record).half = (packed >> 24) as u8;
+            (*record).flags = (packed >> 32) as u8;
+            (*record).len = 0;
+            (*record).epoch = packed as u16;
+        }
     }
 }
 
@@ -201,11 +231,7 @@ unsafe fn fill(record: *mut Record, packet: &Packet, meta: u64) {
         (*record).cgroup = bpf_skb_cgroup_id(skb);
         packet.write_identity(meta & INCOMING != 0, record);
         (*record).seq = packet.seq.wrapping_add(u32::from(packet.syn));
-        (*record).kind = (meta >> 16) as u8;
-        (*record).role = (meta >> 40) as u8;
-        (*record).half = (meta >> 24) as u8;
-        (*record).flags = (meta >> 32) as u8 | if packet.rst { flags::RST } else { 0 };
-        (*record).len = 0;
-        (*record).epoch = meta as u16;
+        let rst = if packet.rst { u64::from(flags::RST) << 32 } else { 0 };
+        Meta::write(meta | rst, record);
     }
 }

@@ -129,17 +129,24 @@ pub extern "C" fn ws_passed(cookie: u64, incoming: u32, next: u32) -> u32 {
 /// A word that several CPUs read and write.
 // Not an atomic one: the LLVM of bpf-linker 0.13 has no instruction for its store ("Cannot select").
 #[repr(transparent)]
-struct Word(UnsafeCell<u64>);
+pub struct Word(UnsafeCell<u64>);
+
+// SAFETY: it is read and written at once.
+unsafe impl Sync for Word {}
 
 impl Word {
+    pub const fn new(value: u64) -> Self {
+        Self(UnsafeCell::new(value))
+    }
+
     #[inline(always)]
-    fn get(&self) -> u64 {
+    pub fn get(&self) -> u64 {
         // SAFETY: it is aligned, so that it is read at once.
         unsafe { self.0.get().read_volatile() }
     }
 
     #[inline(always)]
-    fn set(&self, value: u64) {
+    pub fn set(&self, value: u64) {
         // SAFETY: as above, of the write.
         unsafe { self.0.get().write_volatile(value) };
     }

@@ -20,6 +20,8 @@ mod packet;
 #[cfg(target_arch = "bpf")]
 mod rare;
 #[cfg(target_arch = "bpf")]
+mod room;
+#[cfg(target_arch = "bpf")]
 mod scans;
 #[cfg(target_arch = "bpf")]
 mod streams;

@@ -12,10 +12,11 @@ use wstap_common::{
 use crate::{
     flows::{Flow, PLACES},
     hooks::probe::{Call, Connection},
+    room::Reading,
     streams::{Stream, Tunnel},
 };
 
-/// The ring to user space, 8 MiB unless the loader says otherwise. Written by all hooks.
+/// The ring to user space, of the size that the loader says. Written by all hooks.
 #[btf_map]
 pub static RECORDS: RingBuf<[u8; 0], { 8 << 20 }> = RingBuf::new();
 
@@ -56,10 +57,14 @@ pub static CONNECTIONS: HashMap<u64, Connection, 8192> = HashMap::new();
 #[btf_map]
 pub static WALKS: HashMap<u64, Tunnel, 8192> = HashMap::new();
 
-/// Of the probe family: the receiving calls that are under way, by their thread. When it is full, what a
-/// call brings is not read, and counted.
+/// Of the probe family: the calls that are under way and whose end must know how they began, by their thread. When it is
+/// full, what a call brings is not read, and counted.
 #[btf_map]
 pub static CALLS: HashMap<u64, Call, 8192> = HashMap::new();
+
+/// Each CPU's room for a large read. Written by all hooks, in turn.
+#[btf_map]
+pub static READINGS: PerCpuArray<Reading, 1> = PerCpuArray::new();
 
 /// The counters of [`Counter`]. Written by all hooks.
 #[btf_map]

@@ -1,7 +1,7 @@
 //! Connections older than the agent, as global functions (see `scans.rs` for why).
 
 use aya_ebpf::{
-    bindings::__sk_buff,
+    bindings::{__sk_buff, BPF_NOEXIST},
     helpers::generated::{bpf_get_socket_cookie, bpf_ktime_get_ns},
 };
 use wstap_common::{
@@ -42,7 +42,7 @@ pub extern "C" fn ws_older(skb: *mut __sk_buff, start: u32, way: u32, seq: u32) 
         let both = if incoming { [none, first] } else { [first, none] };
         // The other direction may have made the entry meanwhile: then this segment does not count, nor
         // does it when there is no room.
-        let _ = OLDER.insert(cookie, both, BPF_NOEXIST);
+        let _ = OLDER.insert(cookie, both, BPF_NOEXIST.into());
         return 0;
     };
     // SAFETY: the entry lives as long as the program runs; each half has one writer.
@@ -93,6 +93,3 @@ pub extern "C" fn ws_found(
     ws_send_summary(skb, meta.pack());
     if role == role::SERVER { FOUND_SERVER } else { FOUND_CLIENT }
 }
-
-/// Of `bpf_map_update_elem`: only when there is no entry (include/uapi/linux/bpf.h).
-const BPF_NOEXIST: u64 = 1;

@@ -199,23 +199,8 @@ impl Payload for SkbPayload {
     }
 
     #[inline(always)]
-    fn chunk_has_ends(&self, offset: u32) -> bool {
-        scans::ws_chunk_ends(self.skb, self.start, offset) != 0
-    }
-
-    #[inline(always)]
-    fn chunk_names_websocket(&self, offset: u32) -> bool {
-        scans::ws_chunk_names(self.skb, self.start, offset) != 0
-    }
-
-    #[inline(always)]
     fn signs(&self, offset: u32) -> u32 {
         scans::ws_signs(self.skb, self.start, offset)
-    }
-
-    #[inline(always)]
-    fn is_websocket(&self, offset: u32) -> bool {
-        scans::ws_is_word(self.skb, self.start, offset) != 0
     }
 
     #[inline(always)]
@@ -301,7 +286,7 @@ pub unsafe fn fill<const N: usize>(
 /// # Safety
 /// `words` must be valid for writes of `N` bytes, a multiple of a word's.
 #[inline(always)]
-unsafe fn clear<const N: usize>(words: *mut u64) {
+pub unsafe fn clear<const N: usize>(words: *mut u64) {
     let mut at = 0;
     while at < N / 8 {
         // SAFETY: the caller vouches for the place.

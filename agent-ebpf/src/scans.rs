@@ -5,12 +5,15 @@
 //! gave up at a million instructions. `start` is the payload's offset in the packet.
 
 use aya_ebpf::bindings::__sk_buff;
-use wstap_common::stream::{
-    older,
-    scan::{self, Which},
+use wstap_common::{
+    payload::Payload,
+    stream::{
+        older,
+        scan::{self, Which},
+    },
 };
 
-use crate::packet::SkbPayload;
+use crate::{packet::SkbPayload, room};
 
 /// [`scan::names_websocket`].
 #[unsafe(no_mangle)]
@@ -19,32 +22,14 @@ pub extern "C" fn ws_names_word(skb: *mut __sk_buff, start: u32, offset: u32) ->
     u32::from(scan::names_websocket(&SkbPayload::at(skb, start), offset))
 }
 
-/// [`scan::chunk_has_ends`].
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub extern "C" fn ws_chunk_ends(skb: *mut __sk_buff, start: u32, offset: u32) -> u32 {
-    u32::from(scan::chunk_has_ends(&SkbPayload::at(skb, start), offset))
-}
-
-/// [`scan::chunk_names_websocket`].
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub extern "C" fn ws_chunk_names(skb: *mut __sk_buff, start: u32, offset: u32) -> u32 {
-    u32::from(scan::chunk_names_websocket(&SkbPayload::at(skb, start), offset))
-}
-
 /// [`scan::signs`].
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn ws_signs(skb: *mut __sk_buff, start: u32, offset: u32) -> u32 {
-    scan::signs(&SkbPayload::at(skb, start), offset)
-}
-
-/// [`scan::is_websocket`].
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub extern "C" fn ws_is_word(skb: *mut __sk_buff, start: u32, offset: u32) -> u32 {
-    u32::from(scan::is_websocket(&SkbPayload::at(skb, start), offset))
+    let payload = SkbPayload::at(skb, start);
+    // SAFETY: the room has what is asked for.
+    let copy = |into, len| unsafe { payload.copy(offset, into, len) };
+    room::signs(payload.len().saturating_sub(offset), copy)
 }
 
 /// [`scan::head_end`].

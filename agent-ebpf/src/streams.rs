@@ -11,7 +11,7 @@ use aya_ebpf::{
 };
 use wstap_common::{
     frame::Walk,
-    record::{Record, Summary, flags},
+    record::{Record, Summary, flags, half},
     stream::{RequestHalf, ResponseHalf},
 };
 
@@ -105,6 +105,35 @@ impl Stream {
             flags: flags::FOUND,
             ..Self::new(0, role)
         }
+    }
+
+    /// A record of this half was lost.
+    ///
+    /// # Safety
+    /// The stream must live, and this be the half's own hook.
+    #[inline(always)]
+    pub unsafe fn lose(this: *mut Self, half: u8) {
+        // SAFETY: as the caller vouches; each byte has one writer.
+        unsafe {
+            if half == half::REQUEST {
+                (*this).request_lost = 1;
+            } else {
+                (*this).response_lost = 1;
+            }
+        }
+    }
+
+    /// The role of a connection, and the flags of its records beside `flags`.
+    ///
+    /// # Safety
+    /// The stream must live.
+    #[inline(always)]
+    pub unsafe fn role_and_flags(this: *const Self, flags: u8) -> (u8, u8) {
+        // SAFETY: as the caller vouches; these are single bytes.
+        let (role, lost, flags) = unsafe {
+            ((*this).role, (*this).request_lost | (*this).response_lost, (*this).flags | flags)
+        };
+        (role, if lost == 0 { flags } else { flags | flags::LOST })
     }
 
     /// The stored state of a socket, or null.

@@ -1,4 +1,4 @@
-//! Bits of the `way` that the global functions take: what a packet is and what is asked for it.
+//! What the global functions take: bits of the `way`, which say what a packet is and what is asked for it, and pairs.
 
 /// It comes in.
 pub const INCOMING: u32 = 1;
@@ -18,3 +18,9 @@ pub const TCP: u32 = 64;
 pub const KERNEL: u32 = 128;
 /// Its half stays with the walk for the rest of the connection.
 pub const STAYS: u32 = 256;
+
+/// Two words in one, the first in the upper half: a global function takes five arguments.
+#[inline(always)]
+pub const fn pair(first: u32, second: u32) -> u64 {
+    (first as u64) << 32 | second as u64
+}

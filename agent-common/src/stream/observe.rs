@@ -142,6 +142,10 @@ pub fn ending<H: Host>(
         }
     }
     if open && let Some(walk) = host.walk_of(half) {
+        if walk.has_ended() && !rst {
+            // Sent again: a peer that is gone does not acknowledge it, and TCP goes on for minutes.
+            return;
+        }
         walk.ended(segment.seq != next, rst);
     }
     host.send_summary(Kind::Ending, half, request::epoch(request), rst);

@@ -90,14 +90,18 @@ impl RequestHalf {
         self.enter(IDLE);
     }
 
-    /// Takes a segment that it [awaits](Self::awaits) and that [is a GET](scan::is_get) for a handshake, without looking
-    /// for the word, which costs more than all else.
+    /// Takes a segment that it [awaits](Self::awaits) and that [is a GET](scan::is_get) for a handshake, whatever it is.
     #[inline(always)]
     pub fn presume(&mut self, segment: &Segment, len: u32) {
         self.begin();
         self.next = segment.seq.wrapping_add(len);
         self.sent = len;
         self.tail = scan::CRLF_CRLF;
+    }
+
+    /// Whether a step of it tells the first bytes of its candidate.
+    pub const fn begins(&self, step: &Step) -> bool {
+        self.sent == step.len
     }
 
     fn enter(&mut self, phase: u32) {

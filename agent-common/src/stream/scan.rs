@@ -2,7 +2,7 @@
 
 use core::mem::MaybeUninit;
 
-use crate::payload::{CHUNK, Chunk, LARGE_CHUNK, Payload};
+use crate::payload::{CHUNK, Chunk, LARGE_CHUNK, Payload, Room};
 
 /// What a segment at a request boundary begins with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,19 +92,11 @@ pub fn ends_head<P: Payload + ?Sized>(payload: &P) -> bool {
 /// How many bytes of a segment [`names_websocket`] looks at.
 pub const SCAN: u32 = 4096;
 
-/// The word's four aligned windows, lower case.
-const WINDOWS: [u32; 4] = [
-    u32::from_le_bytes(*b"webs"),
-    u32::from_le_bytes(*b"ebso"),
-    u32::from_le_bytes(*b"bsoc"),
-    u32::from_le_bytes(*b"sock"),
-];
-
-/// The length of the word without its last byte: consecutive chunks have so many bytes in common.
+/// The length of the word without its last byte: consecutive reads have so many bytes in common.
 const OVERLAP: u32 = 8;
-const STRIDE: u32 = CHUNK as u32 - OVERLAP;
+const STRIDE: u32 = LARGE_CHUNK as u32 - OVERLAP;
 
-/// Whether `websocket` stands in the first [`SCAN`] bytes from `offset`, in any case.
+/// Whether `websocket` stands in the first [`SCAN`] bytes from `offset`, in any case, as far as [`signs`] tells.
 ///
 /// Every header that makes a request a handshake has the word: `Sec-WebSocket-*` in its name,
 /// `Upgrade: websocket` in its value, so one word is the trigger for all of them, also when a hop has
@@ -114,7 +106,7 @@ pub fn names_websocket<P: Payload + ?Sized>(payload: &P, offset: u32) -> bool {
     let mut at = offset;
     let mut round = 0;
     while round < SCAN.div_ceil(STRIDE) && at < payload.len() {
-        if payload.chunk_has_ends(at) && payload.chunk_names_websocket(at) {
+        if payload.signs(at) & sign::WORD != 0 {
             return true;
         }
         at += STRIDE;
@@ -123,90 +115,64 @@ pub fn names_websocket<P: Payload + ?Sized>(payload: &P, offset: u32) -> bool {
     false
 }
 
-/// Whether the word `websocket` has one of its four-byte windows in the chunk at `offset`.
-///
-/// Nine bytes hold an aligned window of four wherever they stand, so one step for every four bytes finds them.
-#[inline(always)]
-pub fn chunk_names_websocket<P: Payload + ?Sized>(payload: &P, offset: u32) -> bool {
-    let mut room = MaybeUninit::<Chunk<CHUNK>>::uninit();
-    let (words, _) = payload.chunk(offset, &mut room).0.as_chunks::<4>();
-    let mut at = offset;
-    for bytes in words {
-        let word = u32::from_le_bytes(*bytes) | 0x2020_2020;
-        if WINDOWS.contains(&word) && payload.is_websocket(at) {
-            return true;
-        }
-        at += 4;
-    }
-    false
-}
+/// How many words of eight bytes are looked at in a row.
+// More of them and LLVM reads them all first, onto a stack that has no room for them.
+pub const GROUP: usize = 4;
 
-/// Whether the chunk at `offset` may hold the word ([`has_ends`]).
-#[inline(always)]
-pub fn chunk_has_ends<P: Payload + ?Sized>(payload: &P, offset: u32) -> bool {
-    let mut room = MaybeUninit::<Chunk<CHUNK>>::uninit();
-    has_ends(payload.chunk(offset, &mut room).0.as_chunks().0)
-}
+/// The bit that makes a letter lower case, in each byte of a word.
+const CASE: u64 = every(0x20);
 
-/// Whether there may be a `w` and, eight bytes on, a `t`, in any case, as the word has them.
+/// Whether `websocket` stands, in any case, in the first `len` bytes. Hardly ever what only looks like it ([`is_word`]).
 ///
-/// They are the same byte of two words in a row, so eight places are looked at together, without a branch.
+/// First a `w` is looked for and, eight bytes on, a `t`: they are the same byte of two words in a row, so eight places
+/// are looked at together, without a branch.
 #[inline(always)]
-fn has_ends(words: &[[u8; 8]]) -> bool {
-    const CASE: u64 = u64::from_le_bytes([0x20; 8]);
-    const FIRST: u64 = u64::from_le_bytes([b'w'; 8]);
-    const LAST: u64 = u64::from_le_bytes([b't'; 8]);
-    const ONES: u64 = u64::from_le_bytes([1; 8]);
-    // More of them in a row and LLVM reads them all first, onto a stack that has no room for them.
-    const GROUP: usize = 4;
-    const TOP: u64 = u64::from_le_bytes([0x80; 8]);
-    let (groups, _) = words.as_chunks::<GROUP>();
-    let mut before = 0;
+fn has_word(room: &Room, len: u32) -> bool {
+    let (groups, _) = room.as_chunks();
+    let (mut before, mut at) = (0, 0);
     for group in groups {
+        if at >= len {
+            break;
+        }
         let mut found = 0;
-        for bytes in group {
-            let word = u64::from_le_bytes(*bytes) | CASE;
-            // A byte that is zero in both borrows from its top bit. Others whose top bit is set only cost the search.
-            found |= ((before ^ FIRST) | (word ^ LAST)).wrapping_sub(ONES);
+        let first = before;
+        for word in group {
+            let word = u64::from_le(*word) | CASE;
+            // A byte that is zero in both borrows from its top bit. Others whose top bit is set only cost the next look.
+            found |= ((before ^ every(b'w')) | (word ^ every(b't'))).wrapping_sub(every(1));
             before = word;
         }
-        if found & TOP != 0 {
+        if found & every(0x80) != 0 && is_word(first, group) {
             return true;
         }
+        at += GROUP as u32 * 8;
     }
     false
 }
 
-/// Whether the payload begins as a GET does and ends as a head does.
+/// Whether the word ends in the group and begins in it or in `before`: whether five of its letters stand where they should.
+/// As any long cookie may have two of them.
 #[inline(always)]
-pub fn is_get<P: Payload + ?Sized>(payload: &P) -> bool {
-    payload.read::<4>(0) == Some(*b"GET ") && ends_head(payload)
-}
-
-/// What [`signs`] finds.
-pub mod sign {
-    /// The payload begins as a GET does.
-    pub const GET: u32 = 1;
-    /// The chunk ends as a head does.
-    pub const END: u32 = 2;
-    /// It may hold the word `websocket`.
-    pub const WORD: u32 = 4;
-}
-
-/// The [`sign`]s in the [`LARGE_CHUNK`] at `offset`: [`sign::WORD`] alone, or others, the end only where it is full.
-#[inline(always)]
-pub fn signs<P: Payload + ?Sized>(payload: &P, offset: u32) -> u32 {
-    const GET: u64 = u64::from_le_bytes(*b"GET \0\0\0\0");
-    const END: u64 = u64::from_le_bytes(*b"\0\0\0\0\r\n\r\n");
-    let mut room = MaybeUninit::<Chunk<LARGE_CHUNK>>::uninit();
-    let (words, _) = payload.chunk(offset, &mut room).0.as_chunks();
-    if has_ends(words) {
-        return sign::WORD;
+fn is_word(before: u64, group: &[u64; GROUP]) -> bool {
+    let (mut before, mut found) = (before, 0);
+    for word in group {
+        let word = u64::from_le(*word) | CASE;
+        let mut differs = (before ^ every(b'w')) | (word ^ every(b't'));
+        for (letter, behind) in [(b'b', 2), (b's', 3), (b'k', 6)] {
+            // In each byte of a word what stands so far behind it.
+            let letters = before >> (behind * 8) | word << (64 - behind * 8);
+            differs |= letters ^ every(letter);
+        }
+        // A byte that is zero borrows from its top bit and does not have it.
+        found |= differs.wrapping_sub(every(1)) & !differs;
+        before = word;
     }
-    let (Some(first), Some(last)) = (words.first(), words.last()) else { return 0 };
-    let is_get = is_zero((u64::from_le_bytes(*first) ^ GET) << 32 | u64::from(offset));
-    let is_end = is_zero((u64::from_le_bytes(*last) ^ END) >> 32);
-    (is_get * sign::GET) | (is_end * sign::END)
+    found & every(0x80) != 0
+}
+
+/// The byte, eight times.
+const fn every(byte: u8) -> u64 {
+    u64::from_le_bytes([byte; 8])
 }
 
 /// 1 for zero, 0 for all else. Without a branch, each of which the kernel's verifier follows both ways.
@@ -215,8 +181,46 @@ const fn is_zero(number: u64) -> u32 {
     ((!number & number.wrapping_sub(1)) >> 63) as u32
 }
 
+/// What [`signs`] finds.
+pub mod sign {
+    /// The bytes begin as a GET does.
+    pub const GET: u32 = 1;
+    /// They end as a head does.
+    pub const END: u32 = 2;
+    /// They hold the word `websocket`, in any case, or hardly ever what looks like it.
+    pub const WORD: u32 = 4;
+}
+
+/// The [`sign`]s of the first `len` bytes, [`LARGE_CHUNK`] at most.
+#[inline(always)]
+pub fn signs(room: &Room, len: u32) -> u32 {
+    let word = if has_word(room, len) { sign::WORD } else { 0 };
+    let start = four(room, 0) ^ u32::from_le_bytes(*b"GET ");
+    let end = four(room, len.wrapping_sub(4)) ^ u32::from_le_bytes(*b"\r\n\r\n");
+    word | (is_zero(u64::from(start)) * sign::GET) | (is_zero(u64::from(end)) * sign::END)
+}
+
+/// The four bytes at an offset, which is taken modulo [`LARGE_CHUNK`].
+#[inline(always)]
+fn four(room: &Room, at: u32) -> u32 {
+    // A mask and not a question: the kernel's verifier follows each both ways.
+    let place = at as usize % LARGE_CHUNK / 8;
+    let word = |place: usize| room.get(place).map_or(0, |word| u64::from_le(*word));
+    let bits = at % 8 * 8;
+    (word(place) >> bits | word(place + 1) << 1 << (63 - bits)) as u32
+}
+
+/// Whether the payload begins as a GET does and ends as a head does.
+#[inline(always)]
+pub fn is_get<P: Payload + ?Sized>(payload: &P) -> bool {
+    let last = payload.len().saturating_sub(LARGE_CHUNK as u32);
+    let end = payload.signs(last);
+    let start = if last == 0 { end } else { payload.signs(0) };
+    start & sign::GET != 0 && end & sign::END != 0
+}
+
 /// Whether the payload [`is_get`], of [`SCAN`] bytes at most, and does not hold the word `websocket`: what nearly every
-/// request is. In few reads, since each costs more than the look at what it read.
+/// request is.
 #[inline(always)]
 pub fn is_plain_get<P: Payload + ?Sized>(payload: &P) -> bool {
     let last = payload.len().saturating_sub(LARGE_CHUNK as u32);
@@ -225,43 +229,14 @@ pub fn is_plain_get<P: Payload + ?Sized>(payload: &P) -> bool {
     while at < last {
         // An end that is not the payload's own is none.
         found |= payload.signs(at) & !sign::END;
-        if found == 0 || at >= SCAN {
+        if found != sign::GET || at >= SCAN {
             return false;
         }
-        if found & sign::WORD != 0 {
-            break;
-        }
-        at += LARGE_CHUNK as u32 - OVERLAP;
+        at += STRIDE;
     }
-    if found & sign::WORD == 0 {
-        at = last;
-        found |= payload.signs(at);
-    }
+    found |= payload.signs(last);
     // VERIFIER: not asked first, or LLVM leaves the loop without a bound that 5.10 can see.
-    if payload.len() > SCAN {
-        return false;
-    }
-    if found & sign::WORD != 0 {
-        // As any long cookie may, of which half have a `w` and a `t` at that distance.
-        return is_get(payload) && !payload.names_websocket(at);
-    }
-    found == sign::GET | sign::END || (found == sign::GET && last == 0 && ends_head(payload))
-}
-
-/// Whether the word `websocket`, in any case, has one of its first four bytes at `offset`.
-#[inline(always)]
-pub fn is_websocket<P: Payload + ?Sized>(payload: &P, offset: u32) -> bool {
-    let mut before = 0;
-    while before < 4 {
-        if let Some([a, b, c, d, e, f, g, h, last]) = payload.read(offset.wrapping_sub(before)) {
-            let first = u64::from_le_bytes([a, b, c, d, e, f, g, h]) | 0x2020_2020_2020_2020;
-            if first == u64::from_le_bytes(*b"websocke") && last | 0x20 == b't' {
-                return true;
-            }
-        }
-        before += 1;
-    }
-    false
+    payload.len() <= SCAN && found == sign::GET | sign::END
 }
 
 /// The length of `HTTP/1.1 101`.

@@ -21,7 +21,8 @@ use super::wire::{Passing, Receiver};
 #[derive(Debug, Default)]
 pub(crate) struct Truth {
     pub(crate) messages: u32,
-    pub(crate) pings: u32,
+    pub(crate) pings: u16,
+    pub(crate) pongs: u16,
     /// 0 for none.
     pub(crate) close: u16,
     /// A rule is broken.
@@ -86,7 +87,8 @@ pub(crate) fn truth(stream: &[u8], from_client: bool) -> Truth {
                 }
                 return truth;
             }
-            OpCode::Control(_) => truth.pings += 1,
+            OpCode::Control(Control::Ping) => truth.pings += 1,
+            OpCode::Control(_) => truth.pongs += 1,
         }
         if rest.len() as u64 <= len {
             return truth;
@@ -216,8 +218,8 @@ pub(crate) const LOST: u8 = half_flags::LOST_PLACE | half_flags::UNSYNCHRONISED;
 /// What is wrong with what the walk said, if anything: it must be the truth, or the walk says that it lost
 /// its place.
 pub(crate) fn disagreement(said: &HalfSummary, truth: &Truth) -> Result<(), String> {
-    let told = (said.messages, said.pings, said.close_code, said.violation != 0);
-    let real = (truth.messages, truth.pings, truth.close, truth.broken);
+    let told = (said.messages, said.pings, said.pongs, said.close_code, said.violation != 0);
+    let real = (truth.messages, truth.pings, truth.pongs, truth.close, truth.broken);
     let fits = if said.flags & LOST == 0 {
         told == real && said.close_ns == if truth.close == 0 { 0 } else { 7 }
     } else {

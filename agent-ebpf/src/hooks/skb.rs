@@ -24,7 +24,7 @@ use wstap_common::{
 };
 
 use crate::{
-    emit::{Meta, is_crowded, ws_send_bytes, ws_send_summary},
+    emit::{Meta, is_crowded, was_crowded, ws_send_bytes, ws_send_summary},
     flows::{self, Flow},
     maps::{LISTENED, count},
     older::{self, ws_older},
@@ -32,7 +32,7 @@ use crate::{
     rare::{self, ws_rare},
     streams::{SHED, Stream, Tunnel},
     walk::{ws_catch_up, ws_quick, ws_walk},
-    ways,
+    ways::{self, pair},
 };
 
 /// Allows the packet, whatever was seen.
@@ -230,7 +230,7 @@ unsafe fn take(
 #[inline(never)]
 pub extern "C" fn ws_get(skb: *mut __sk_buff, start: u32) -> u32 {
     let payload = SkbPayload::at(skb, start);
-    if is_crowded() {
+    if was_crowded() && is_crowded() {
         return if scan::is_get(&payload) { TAKEN_SHED } else { TAKEN_NOT };
     }
     if scan::is_plain_get(&payload) { TAKEN_ORDINARY } else { TAKEN_NOT }
@@ -292,24 +292,23 @@ pub extern "C" fn ws_request(skb: *mut __sk_buff, start: u32, way: u32, numbers:
     1
 }
 
-/// Whether nothing of a candidate is told because the ring was crowded when it came; as [`ws_request`].
+/// Whether nothing of a candidate is told because the ring was crowded when it began: `begins` asks that of the ring. As
+/// [`ws_request`].
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn ws_sheds(skb: *mut __sk_buff, way: u32, half: u32, epoch: u32) -> u32 {
-    let Some(mut hook) = Hook::new(skb, way) else { return 1 };
+pub extern "C" fn ws_sheds(skb: *mut __sk_buff, way: u32, begins: u32, epoch: u32) -> u32 {
+    let Some(hook) = Hook::new(skb, way) else { return 1 };
     let epoch = epoch as u16;
     // SAFETY: the stream lives as long as the program runs.
     if unsafe { is_shed(hook.stream, epoch) } {
         return 1;
     }
-    if half != u32::from(half::REQUEST) {
+    if begins == 0 {
         return 0;
     }
     if is_crowded() {
         // SAFETY: as above, and this is the request half.
         unsafe { shed(hook.stream, epoch) };
-        // What came before may have been told.
-        hook.lost(half::REQUEST);
         return 1;
     }
     // Or it would be believed of another candidate, 65,536 later.
@@ -359,12 +358,6 @@ pub extern "C" fn ws_ending(skb: *mut __sk_buff, way: u32, numbers: u64) -> u32 
 #[inline(always)]
 const fn segment(numbers: u64) -> Segment {
     Segment { seq: (numbers >> 32) as u32, received: numbers as u32, now_ns: 0 }
-}
-
-/// Two words in one, the first in the upper half: a global function takes five arguments.
-#[inline(always)]
-const fn pair(first: u32, second: u32) -> u64 {
-    (first as u64) << 32 | second as u64
 }
 
 /// The packet's socket, of whatever kind.
@@ -489,35 +482,24 @@ impl Hook {
     /// What a record says of this connection.
     #[inline(always)]
     fn meta(&self, kind: Kind, half: u8, epoch: u16, flags: u8) -> u64 {
-        // SAFETY: the stream lives as long as the program runs; these are single bytes.
-        let (role, lost, flags) = unsafe {
-            (
-                (*self.stream).role,
-                (*self.stream).request_lost | (*self.stream).response_lost,
-                (*self.stream).flags | flags,
-            )
-        };
-        let flags = if lost == 0 { flags } else { flags | flags::LOST };
+        // SAFETY: the stream lives as long as the program runs.
+        let (role, flags) = unsafe { Stream::role_and_flags(self.stream, flags) };
         Meta { kind, half, epoch, flags, role, way: self.way }.pack()
     }
 
     #[inline(always)]
     fn lost(&mut self, half: u8) {
-        // SAFETY: as above; each byte has one writer.
-        unsafe {
-            if half == half::REQUEST {
-                (*self.stream).request_lost = 1;
-            } else {
-                (*self.stream).response_lost = 1;
-            }
-        }
+        // SAFETY: as above, and this is the half's hook.
+        unsafe { Stream::lose(self.stream, half) };
     }
 }
 
 impl Host for Hook {
     #[inline(always)]
     fn send_bytes(&mut self, half: u8, epoch: u16, step: &Step) {
-        if ws_sheds(self.skb, self.way, u32::from(half), u32::from(epoch)) != 0 {
+        // SAFETY: the stream lives as long as the program runs; this is the half's hook.
+        let begins = half == half::REQUEST && unsafe { (*self.stream).request.begins(step) };
+        if ws_sheds(self.skb, self.way, u32::from(begins), u32::from(epoch)) != 0 {
             return;
         }
         let mut flags = 0;

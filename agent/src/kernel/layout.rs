@@ -64,7 +64,6 @@ const SOURCES: [(Field, From); FIELDS] = [
     (Field::ReceivedSeq, Member("tcp_sock", "rcv_nxt", 4)),
     (Field::UnixSendArguments, Arguments("unix_stream_sendmsg")),
     (Field::UnixReceiveArguments, Arguments("unix_stream_recvmsg")),
-    (Field::TcpSendArguments, Arguments("tcp_sendmsg")),
     (Field::TcpReceiveArguments, Arguments("tcp_recvmsg")),
     (Field::TcpReceiveFlags, Argument("tcp_recvmsg", "flags")),
 ];

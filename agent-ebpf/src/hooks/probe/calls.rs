@@ -21,13 +21,13 @@ use super::{
     emit::{wp_name, wp_send_summary},
     iter::{ELEMENTS, Iter},
     layout::member,
-    segment::{pair, segment, wp_ending},
+    segment::{segment, wp_ending},
 };
 use crate::{
     emit::Meta,
     maps::{CALLS, count},
     packet::forgotten,
-    ways,
+    ways::{self, pair},
 };
 
 /// A call under way, by the thread that makes it.
@@ -39,7 +39,6 @@ pub struct Call {
     /// What a kretprobe is not told again.
     pub sk: u64,
     pub msg: u64,
-    pub flags: u64,
 }
 
 /// Only looked at, not taken (`MSG_PEEK`, include/linux/socket.h; part of the system call interface).
@@ -81,16 +80,16 @@ pub fn sent(sk: u64, result: i32) -> Option<()> {
     Some(())
 }
 
-/// A program is about to receive.
+/// A call begins whose end must know what it was told, with these flags; 0 when there is nothing to remember, or no room.
 // VERIFIER: a function of its own, for its stack.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn wp_receiving(sk: u64, msg: u64, flags: u64) -> u32 {
+pub extern "C" fn wp_begins(sk: u64, msg: u64, flags: u64) -> u32 {
     if is_peek(flags) {
         return 0;
     }
     let Some(iter) = Iter::of(msg) else { return 0 };
-    let call = Call { iter, sk, msg, flags };
+    let call = Call { iter, sk, msg };
     // SAFETY: the helper has no preconditions.
     let thread = unsafe { bpf_get_current_pid_tgid() };
     u32::from(CALLS.insert(thread, &call, 0).is_ok())

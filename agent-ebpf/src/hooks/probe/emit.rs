@@ -16,7 +16,6 @@ use super::{
     connection::{Connection, walks},
     layout::{field, member},
     memory::Memory,
-    segment::pair,
 };
 use crate::{
     emit::{Entry, LARGE, MIDDLE, Meta, PIECES, SMALL, TINY, submission},
@@ -25,7 +24,7 @@ use crate::{
     packet::bounded,
     rare::{self, ws_rare},
     streams::Tunnel,
-    ways,
+    ways::{self, pair},
 };
 
 const AF_INET: u16 = 2;
@@ -198,12 +197,7 @@ unsafe fn fill(record: *mut Record, sk: u64, meta: u64, seq: u32) {
             (*record).peer_port = 0;
         }
         (*record).seq = seq;
-        (*record).kind = (meta >> 16) as u8;
-        (*record).role = (meta >> 40) as u8;
-        (*record).half = (meta >> 24) as u8;
-        (*record).flags = (meta >> 32) as u8;
-        (*record).len = 0;
-        (*record).epoch = meta as u16;
+        Meta::write(meta, record);
     }
 }
 

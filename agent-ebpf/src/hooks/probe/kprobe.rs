@@ -5,13 +5,14 @@ use aya_ebpf::{
     macros::{kprobe, kretprobe},
     programs::{ProbeContext, RetProbeContext},
 };
-use wstap_common::layout::Field;
+use wstap_common::{counters::Counter, layout::Field, record::half};
 
 use super::{
     calls,
+    connection::Connection,
     layout::{field, member},
 };
-use crate::ways;
+use crate::{maps::count, streams::Stream, ways};
 
 /// The argument with this number.
 #[inline(always)]
@@ -25,6 +26,24 @@ fn sock(context: &ProbeContext) -> Option<u64> {
     member(argument(context, 0)?, Field::SocketSock).filter(|sk| *sk != 0)
 }
 
+/// A call begins, and its kretprobe will know of it only this: where there is no room, the connection's records say that
+/// something is missing.
+#[inline(always)]
+fn begins(sk: u64, msg: u64, flags: u64) {
+    if calls::wp_begins(sk, msg, flags) != 0 || calls::is_peek(flags) {
+        return;
+    }
+    let connection = Connection::of(sk);
+    if !connection.is_null() {
+        count(Counter::Unread);
+        // SAFETY: not null means that it lives as long as the program runs; whoever writes these bytes writes the same.
+        unsafe {
+            Stream::lose(&raw mut (*connection).stream, half::REQUEST);
+            Stream::lose(&raw mut (*connection).stream, half::RESPONSE);
+        }
+    }
+}
+
 /// As `trace::ws_unix_send`.
 #[kprobe]
 pub fn wk_unix_send(context: ProbeContext) -> u32 {
@@ -35,7 +54,7 @@ pub fn wk_unix_send(context: ProbeContext) -> u32 {
 #[inline(always)]
 fn unix_send(context: &ProbeContext) -> Option<()> {
     let (sk, msg, size) = (sock(context)?, argument(context, 1)?, argument(context, 2)?);
-    calls::wp_receiving(sk, msg, 0);
+    begins(sk, msg, 0);
     calls::sending(sk, msg, size, 0)
 }
 
@@ -57,7 +76,7 @@ pub fn wk_unix_recv(context: ProbeContext) -> u32 {
 
 #[inline(always)]
 fn unix_receive(context: &ProbeContext) -> Option<()> {
-    calls::wp_receiving(sock(context)?, argument(context, 1)?, argument(context, 3)?);
+    begins(sock(context)?, argument(context, 1)?, argument(context, 3)?);
     Some(())
 }
 
@@ -114,7 +133,7 @@ pub fn wk_tcp_recv(context: ProbeContext) -> u32 {
 fn tcp_receive(context: &ProbeContext) -> Option<()> {
     let (third, fourth) = (argument(context, 3)?, argument(context, 4)?);
     let flags = if field(Field::TcpReceiveFlags) == 3 { third } else { fourth };
-    calls::wp_receiving(argument(context, 0)?, argument(context, 1)?, flags);
+    begins(argument(context, 0)?, argument(context, 1)?, flags);
     Some(())
 }
 

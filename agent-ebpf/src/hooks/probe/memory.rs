@@ -12,7 +12,7 @@ use wstap_common::{
     },
 };
 
-use crate::{packet::fill, scans::which_of, ways};
+use crate::{packet::fill, room, scans::which_of, ways};
 
 /// A piece of memory that belongs to a message.
 #[derive(Clone, Copy)]
@@ -90,18 +90,8 @@ impl Payload for Memory {
     }
 
     #[inline(always)]
-    fn chunk_has_ends(&self, offset: u32) -> bool {
-        wp_chunk_ends(self.base, self.extent, offset) != 0
-    }
-
-    #[inline(always)]
-    fn chunk_names_websocket(&self, offset: u32) -> bool {
-        wp_chunk_names(self.base, self.extent, offset) != 0
-    }
-
-    #[inline(always)]
-    fn is_websocket(&self, offset: u32) -> bool {
-        wp_is_word(self.base, self.extent, offset) != 0
+    fn signs(&self, offset: u32) -> u32 {
+        wp_signs(self.base, self.extent, offset)
     }
 
     #[inline(always)]
@@ -137,25 +127,14 @@ pub extern "C" fn wp_names_word(base: u64, extent: u64, offset: u32) -> u32 {
     u32::from(scan::names_websocket(&Memory::new(base, extent), offset))
 }
 
-/// [`scan::chunk_has_ends`].
+/// [`scan::signs`].
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn wp_chunk_ends(base: u64, extent: u64, offset: u32) -> u32 {
-    u32::from(scan::chunk_has_ends(&Memory::new(base, extent), offset))
-}
-
-/// [`scan::chunk_names_websocket`].
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub extern "C" fn wp_chunk_names(base: u64, extent: u64, offset: u32) -> u32 {
-    u32::from(scan::chunk_names_websocket(&Memory::new(base, extent), offset))
-}
-
-/// [`scan::is_websocket`].
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub extern "C" fn wp_is_word(base: u64, extent: u64, offset: u32) -> u32 {
-    u32::from(scan::is_websocket(&Memory::new(base, extent), offset))
+pub extern "C" fn wp_signs(base: u64, extent: u64, offset: u32) -> u32 {
+    let memory = Memory::new(base, extent);
+    // SAFETY: the room has what is asked for, and the memory so many bytes from `offset` on.
+    let copy = |into, len| unsafe { memory.copy(offset, into, len) };
+    room::signs(memory.len().saturating_sub(offset), copy)
 }
 
 /// [`scan::head_end`].

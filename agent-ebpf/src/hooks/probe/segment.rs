@@ -23,15 +23,9 @@ use crate::{
     emit::Meta,
     maps::{add, count},
     packet::forgotten,
-    streams::Tunnel,
-    ways,
+    streams::{Stream, Tunnel},
+    ways::{self, pair},
 };
-
-/// Two words in one, the first in the upper half.
-#[inline(always)]
-pub const fn pair(first: u32, second: u32) -> u64 {
-    (first as u64) << 32 | second as u64
-}
 
 /// What [`wp_turn`] says of an element.
 mod turn {
@@ -267,32 +261,20 @@ impl Hook {
     #[inline(always)]
     fn meta(&self, kind: Kind, half: u8, epoch: u16, flags: u8) -> u64 {
         let connection = self.connection;
-        // SAFETY: it lives as long as the program runs; these are single words and bytes.
-        let (role, lost, flags) = unsafe {
+        // SAFETY: it lives as long as the program runs; this is a single word.
+        let (role, flags) = unsafe {
             if (*connection).named == 0 {
                 (*connection).named = wp_name(self.sk, self.way());
             }
-            let stream = &raw const (*connection).stream;
-            (
-                (*stream).role,
-                (*stream).request_lost | (*stream).response_lost,
-                (*stream).flags | flags,
-            )
+            Stream::role_and_flags(&raw const (*connection).stream, flags)
         };
-        let flags = if lost == 0 { flags } else { flags | flags::LOST };
         Meta { kind, half, epoch, flags, role, way: self.way() }.pack()
     }
 
     #[inline(always)]
     fn lost(&mut self, half: u8) {
-        // SAFETY: as above; each byte has one writer.
-        unsafe {
-            if half == half::REQUEST {
-                (*self.connection).stream.request_lost = 1;
-            } else {
-                (*self.connection).stream.response_lost = 1;
-            }
-        }
+        // SAFETY: as above, and this is the half's hook.
+        unsafe { Stream::lose(&raw mut (*self.connection).stream, half) };
     }
 }
 

@@ -77,7 +77,7 @@ pub fn ws_unix_recv(context: FEntryContext) -> i32 {
 #[inline(always)]
 fn unix_receive(context: &FEntryContext) -> Option<()> {
     let [socket, msg, _, flags] = words(context)?;
-    calls::wp_receiving(sock(socket)?, msg, flags);
+    calls::wp_begins(sock(socket)?, msg, flags);
     Some(())
 }
 
@@ -150,7 +150,7 @@ pub fn ws_tcp_recv(context: FEntryContext) -> i32 {
 #[inline(always)]
 fn tcp_receive(context: &FEntryContext) -> Option<()> {
     let [sk, msg] = words(context)?;
-    calls::wp_receiving(sk, msg, word(context, field(Field::TcpReceiveFlags))?);
+    calls::wp_begins(sk, msg, word(context, field(Field::TcpReceiveFlags))?);
     Some(())
 }
 
