@@ -1,7 +1,8 @@
 //! wstap: tells, from the Linux kernel and without touching the application, which WebSocket
 //! handshakes fail, from which origin, and why.
 //!
-//! The modules stand in the order of the data path; each imports only those before it.
+//! The order of the data path: `kernel`, `ring`, `assemble`, `http`, `handshake`, `diagnose`, `judge`, `enrich`, `event`,
+//! `sink`. `pipeline` joins them for what the kernel tells, `replay` for what a capture holds.
 
 pub mod assemble;
 pub mod cli;

@@ -102,10 +102,14 @@ async fn serve(
         _ = interrupt.recv() => {}
     }
     stop.send_replace(true);
-    match tokio::time::timeout(DETACH_TIMEOUT, captured).await {
-        Ok(ended) => result(ended),
-        Err(_) => Ok(()),
+    if let Ok(ended) = tokio::time::timeout(DETACH_TIMEOUT, captured).await {
+        return result(ended);
     }
+    tracing::warn!(
+        "the capture did not end within {} s: what it had not told yet is lost",
+        DETACH_TIMEOUT.as_secs()
+    );
+    Ok(())
 }
 
 /// Says once that the agent is ready, in the log and by the file that was asked for.

@@ -64,12 +64,16 @@ impl Source {
             });
         };
         let socket = self.socket.display();
-        let gone = || format!("the agent at {socket} has ended, or has too many readers");
-        (&agent)
-            .write_all((serde_json::to_string(filter)? + "\n").as_bytes())
-            .with_context(gone)?;
+        // Without the error that showed it: a broken pipe is told apart only where it is our own reader that has gone.
+        let gone = || {
+            anyhow::anyhow!(
+                "the agent at {socket} has ended, or has too many readers: start wstap {command} again"
+            )
+        };
+        let filter_line = serde_json::to_string(filter)? + "\n";
+        (&agent).write_all(filter_line.as_bytes()).map_err(|_| gone())?;
         for line in BufReader::new(agent).lines() {
-            let line = line.with_context(gone)?;
+            let line = line.map_err(|_| gone())?;
             let event: Event = serde_json::from_str(&line).with_context(|| {
                 format!("the agent at {socket} is of another version: use its own wstap")
             })?;
@@ -78,7 +82,7 @@ impl Source {
                 return Ok(());
             }
         }
-        Err(anyhow::anyhow!("{}: start wstap {command} again", gone()))
+        Err(gone())
     }
 }
 

@@ -57,7 +57,7 @@ pub struct CaptureOptions {
     #[arg(long, value_name = "KEY", env = "WSTAP_POD_LABELS", value_delimiter = ',')]
     pub pod_labels: Vec<String>,
     /// The ring between kernel and agent in bytes, a power of two from 4096; records that find it full
-    /// are lost and counted [default: 8388608]
+    /// are lost and counted [default: 4194304]
     #[arg(long, value_name = "BYTES", env = "WSTAP_RING_BYTES")]
     pub ring_bytes: Option<u32>,
 }

@@ -212,8 +212,8 @@ fn alone(closure: &Closure) -> ControlFlow<Option<Why>> {
         return ControlFlow::Break(None);
     }
     let (asked, answered) = match closure.initiator {
-        Some(End::Local) => (closure.pings_out, closure.pings_in),
-        Some(End::Peer) => (closure.pings_in, closure.pings_out),
+        Some(End::Local) => (closure.pings_out, closure.pongs_in),
+        Some(End::Peer) => (closure.pings_in, closure.pongs_out),
         None => (0, 0),
     };
     if asked > answered && closure.idle >= PONG {
@@ -273,6 +273,8 @@ mod tests {
             messages_out: 1,
             pings_in: 0,
             pings_out: 0,
+            pongs_in: 0,
+            pongs_out: 0,
             synchronised: true,
             violation: None,
         }
@@ -375,11 +377,14 @@ mod tests {
     #[test]
     fn pings_without_pongs_come_before_a_timer() {
         let asked =
-            |n| Closure { pings_out: 3, pings_in: 2, ..closure(n, u64::from(n) * 9000, 30_000) };
+            |n| Closure { pings_out: 3, pongs_in: 2, ..closure(n, u64::from(n) * 9000, 30_000) };
         let said = reasons((0..8).map(asked));
         assert_eq!(said, [Some((Reason::PingUnanswered, Confidence::Likely)); 8]);
         let told = Closure { by_close_frame: true, code: 1011, ..asked(1) };
         assert_eq!(one(told), Some((Reason::PingUnanswered, Confidence::Likely)));
+        // What one side sends of its own accord asks for nothing.
+        let unasked = Closure { pings_out: 0, pongs_in: 0, pongs_out: 9, ..asked(1) };
+        assert_eq!(one(unasked), None);
         let just_sent = Closure { idle: Duration::from_millis(20), ..asked(1) };
         assert_eq!(one(just_sent), None);
     }

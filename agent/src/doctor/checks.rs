@@ -133,14 +133,14 @@ fn capabilities(facts: &Facts) -> Check {
 
 fn btf(facts: &Facts) -> Check {
     let found = if facts.btf { "/sys/kernel/btf/vmlinux" } else { "none" };
-    Check::fine("BTF", format!("{found}; not needed by these hooks"))
+    Check::fine("BTF", format!("{found}; only the probe hooks need it"))
 }
 
 fn lockdown(facts: &Facts) -> Check {
     let mode = facts.lockdown.as_deref().unwrap_or("none (the kernel does not offer it here)");
     let found = match mode {
         "integrity" | "confidentiality" => {
-            format!("{mode}; it forbids nothing that these hooks do")
+            format!("{mode}; it forbids nothing that the cgroup hooks do")
         }
         other => other.to_owned(),
     };
@@ -149,8 +149,8 @@ fn lockdown(facts: &Facts) -> Check {
 
 fn perf_event_paranoid(facts: &Facts) -> Check {
     let found = match facts.perf_event_paranoid {
-        Some(level) => format!("{level}; these hooks use no perf events"),
-        None => "no such setting; these hooks use no perf events".to_owned(),
+        Some(level) => format!("{level}; only the probe hooks use perf events"),
+        None => "no such setting; only the probe hooks use perf events".to_owned(),
     };
     Check::fine("perf_event_paranoid", found)
 }

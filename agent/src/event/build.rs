@@ -172,6 +172,8 @@ mod tests {
             messages_out: 4,
             pings_in: 2,
             pings_out: 0,
+            pongs_in: 0,
+            pongs_out: 0,
             synchronised: true,
             violation: None,
         }

@@ -17,6 +17,7 @@ mod tests;
 
 pub use pairing::{Counters, Limits, Pairing};
 pub use service::{Holder, Service};
+pub use wstap_common::frame::Violation;
 
 /// What the pairing tells.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,10 +57,14 @@ pub struct Closure {
     pub messages_in: u32,
     /// Whole data messages from this host.
     pub messages_out: u32,
-    /// Pings and pongs from the peer.
-    pub pings_in: u32,
-    /// Pings and pongs from this host.
-    pub pings_out: u32,
+    /// Pings from the peer.
+    pub pings_in: u16,
+    /// Pings from this host.
+    pub pings_out: u16,
+    /// Pongs from the peer; one may answer several pings, or none (RFC 6455 section 5.5.3).
+    pub pongs_in: u16,
+    /// Pongs from this host.
+    pub pongs_out: u16,
     /// Whether the frame walk kept its place in both directions to the end.
     pub synchronised: bool,
     /// The first rule of RFC 6455 section 5 that either side broke, and who.
@@ -193,44 +198,4 @@ pub struct EarlyEnd {
     pub initiator: End,
     /// How long after the 101.
     pub after: Duration,
-}
-
-/// A rule of RFC 6455 section 5 that the first bytes after the 101 broke.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Violation {
-    /// A frame from the server is masked (section 5.1).
-    MaskedFromServer,
-    /// A frame from the client is not masked (section 5.1).
-    UnmaskedFromClient,
-    /// A reserved bit is set and no extension that defines it was agreed (section 5.2).
-    ReservedBits,
-    /// An opcode that RFC 6455 reserves (section 5.2).
-    ReservedOpcode,
-    /// A control frame that is fragmented or longer than 125 bytes (section 5.5).
-    BadControlFrame,
-    /// A second HTTP head where a frame should be.
-    HttpHead,
-    /// A close frame with half a code, or one that must not be sent (sections 5.5.1 and 7.4).
-    BadCloseFrame,
-    /// A continuation of no message, or a message within another (section 5.4).
-    BadFragmentation,
-    /// A 64-bit length whose first bit is set (section 5.2).
-    BadLength,
-}
-
-impl Violation {
-    /// What was done, in words that fit behind a colon.
-    pub const fn what(self) -> &'static str {
-        match self {
-            Self::MaskedFromServer => "a frame from the server is masked",
-            Self::UnmaskedFromClient => "a frame from the client is not masked",
-            Self::ReservedBits => "a frame sets reserved bits and no extension was agreed",
-            Self::ReservedOpcode => "a frame has a reserved opcode",
-            Self::BadControlFrame => "a control frame is fragmented or longer than 125 bytes",
-            Self::HttpHead => "an HTTP head stands where a frame should be",
-            Self::BadCloseFrame => "a close frame has half a code, or one that must not be sent",
-            Self::BadFragmentation => "the fragments of two messages are mixed",
-            Self::BadLength => "a frame's length has its first bit set",
-        }
-    }
 }

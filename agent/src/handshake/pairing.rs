@@ -9,7 +9,7 @@ use std::{
 };
 
 use lru::LruCache;
-use wstap_common::record::{Kind, Owner, Record, Summary, flags, half_flags, role};
+use wstap_common::record::{Kind, Owner, Record, Summary, flags, role};
 use zerocopy::FromBytes;
 
 use super::{
@@ -55,6 +55,11 @@ const RST_WAIT: Duration = Duration::from_millis(50);
 
 /// How many such sockets may wait. At the bound the next one is settled at once, as ended without a word.
 const CLOSING_MAX: usize = 8 * 1024;
+
+/// How long an older connection of which one side has ended waits for the other's end. Of such a one the kernel does not
+/// tell when it closes, and the peer's FIN passes no hook once TCP has put the socket into TIME_WAIT, which it keeps for a
+/// minute (`net.ipv4.tcp_fin_timeout`).
+const HALF_CLOSED_WAIT: Duration = Duration::from_secs(65);
 
 /// The bounds that the user sets.
 #[derive(Clone, Copy, Debug)]
@@ -108,6 +113,8 @@ pub struct Pairing {
     ended: LruCache<u64, ()>,
     /// Sockets that were closed and whose RST may still come, in the order of their time.
     closing: VecDeque<(Record, Summary)>,
+    /// Older connections of which one side has ended, in the order of their time.
+    half_closed: VecDeque<(u64, u64)>,
     listener: Listener,
     holders: LruCache<u64, Arc<Holder>>,
     deadlines: BTreeSet<(u64, u64)>,
@@ -129,6 +136,7 @@ impl Pairing {
             unseen: (0, 0),
             ended: bounded(ENDED_MAX),
             closing: VecDeque::new(),
+            half_closed: VecDeque::new(),
             listener: Listener::default(),
             holders: bounded(HOLDERS_MAX),
             deadlines: BTreeSet::new(),
@@ -234,8 +242,7 @@ impl Pairing {
         let connection = state.connection.clone();
         self.tell(&connection, settled, out);
         if let Some(handshake) = opened {
-            let tunnel = Tunnel { connection, handshake: Some(handshake), end: None };
-            self.remember(record.cookie, tunnel);
+            self.remember(record.cookie, Tunnel::new(connection, Some(handshake)));
         }
         self.set_deadline(record.cookie);
         while self.held > HELD_MAX
@@ -346,10 +353,14 @@ impl Pairing {
         if self.ended.contains(&cookie) {
             return;
         }
+        let over = tunnel::is_over(summary);
         if !self.tunnels.contains(&cookie) {
-            let handshake = None;
+            if kind == Kind::Closed && over && record.flags & flags::LOST == 0 {
+                // Told when it was over, so long ago that `ended` has forgotten it.
+                return;
+            }
             let connection = self.connection(record);
-            self.remember(cookie, Tunnel { connection, handshake, end: None });
+            self.remember(cookie, Tunnel::new(connection, None));
         }
         let older = record.flags & flags::FOUND != 0;
         let Some(tunnel) = self.tunnels.peek_mut(&cookie) else { return };
@@ -358,19 +369,37 @@ impl Pairing {
             tunnel.end =
                 Some((by, tunnel::sender(tunnel.connection.role, record.half), record.time_ns));
         }
-        let fin = half_flags::FIN | half_flags::RST;
-        let over = kind == Kind::Ending
-            && (record.flags & flags::RST != 0
-                || (summary.request.flags & summary.response.flags) & fin != 0);
-        if (kind == Kind::Closed || over)
-            && let Some(tunnel) = self.take_tunnel(cookie)
+        let over = kind == Kind::Ending && (over || record.flags & flags::RST != 0);
+        if kind == Kind::Closed || over {
+            self.close(cookie, summary, record.time_ns, older, out);
+        } else if older
+            && tunnel.end.is_some()
+            && tunnel.half_closed.replace(Box::new(*summary)).is_none()
         {
-            self.ended.push(cookie, ());
-            let offset = self.wall_offset_ns;
-            let mut closure =
-                tunnel::closure(tunnel, summary, record.time_ns, |ns| wall(offset, ns));
-            closure.older = older;
-            out(Observation::Closure(closure));
+            self.half_closed.push_back((record.time_ns, cookie));
+        }
+    }
+
+    /// Tells the end of an open connection.
+    fn close(&mut self, cookie: u64, summary: &Summary, now_ns: u64, older: bool, out: Out<'_>) {
+        let Some(tunnel) = self.take_tunnel(cookie) else { return };
+        self.ended.push(cookie, ());
+        let offset = self.wall_offset_ns;
+        let mut closure = tunnel::closure(tunnel, summary, now_ns, |ns| wall(offset, ns));
+        closure.older = older;
+        out(Observation::Closure(closure));
+    }
+
+    /// Tells the ends of older connections of which one side ended long before `now_ns`.
+    fn settle_half_closed(&mut self, now_ns: u64, out: Out<'_>) {
+        while let Some(&(since_ns, cookie)) = self.half_closed.front()
+            && since_ns.saturating_add(nanos(HALF_CLOSED_WAIT)) <= now_ns
+        {
+            self.half_closed.pop_front();
+            let summary = self.tunnels.peek_mut(&cookie).and_then(|t| t.half_closed.take());
+            if let Some(summary) = summary {
+                self.close(cookie, &summary, now_ns, true, out);
+            }
         }
     }
 
@@ -406,6 +435,7 @@ impl Pairing {
     /// The time is `now_ns`, by the records' clock: settles what waited long enough.
     pub fn tick(&mut self, now_ns: u64, out: Out<'_>) {
         self.settle_closed(now_ns, out);
+        self.settle_half_closed(now_ns, out);
         while let Some(&(entry, cookie)) = self.deadlines.first()
             && entry <= now_ns
         {

@@ -293,6 +293,59 @@ fn a_connection_older_than_the_agent_is_unseen_until_its_end() {
 }
 
 #[test]
+fn an_older_connection_that_one_side_ended_has_an_end_though_nobody_tells_of_the_other() {
+    let mut bench = Bench::new();
+    let older = flags::TUNNEL | flags::FOUND;
+    let found = Summary { opened_ns: bench.now, ..Default::default() };
+    bench.summary(Kind::Found, half::REQUEST, older, found);
+    let fin = HalfSummary { flags: half_flags::FIN, ..Default::default() };
+    bench.summary(Kind::Ending, half::RESPONSE, older, Summary { response: fin, ..found });
+    bench.wait(60_000);
+    assert_eq!(bench.said, []);
+    bench.wait(6_000);
+    let closure = bench.closure();
+    let told = (closure.code, closure.by, closure.initiator, closure.older);
+    assert_eq!(told, (1006, CloseBy::Fin, Some(End::Local), true));
+    assert!(closure.lasted < Duration::from_secs(1), "it ended with the FIN");
+    assert_eq!(bench.pairing.unseen(), (0, 0));
+}
+
+#[test]
+fn a_socket_that_closes_long_after_its_end_has_one_end() {
+    let mut bench = Bench::new();
+    let fin = HalfSummary { flags: half_flags::FIN, ..Default::default() };
+    let summary = Summary { opened_ns: bench.now, request: fin, response: fin };
+    bench.summary(Kind::Closed, half::REQUEST, flags::TUNNEL, summary);
+    bench.wait(60);
+    assert_eq!(bench.said, []);
+    // Unless what told of the end was lost.
+    bench.summary(Kind::Closed, half::REQUEST, flags::TUNNEL | flags::LOST, summary);
+    bench.wait(60);
+    assert_eq!(bench.closure().by, CloseBy::Fin);
+}
+
+#[test]
+fn behind_a_broken_rule_nobody_knows_who_closed_first() {
+    let broken = |code| {
+        let mut bench = Bench::new();
+        bench.request(100, GET);
+        bench.response(500, SWITCHING);
+        let opened_ns = bench.now;
+        bench.wait(5_000);
+        bench.exchange();
+        let violation = Violation::UnmaskedFromClient as u8;
+        let request = HalfSummary { violation, ..Default::default() };
+        let response = HalfSummary { close_code: code, close_ns: bench.now, ..Default::default() };
+        let summary = Summary { opened_ns, request, response };
+        bench.summary(Kind::Closed, half::REQUEST, flags::TUNNEL, summary);
+        bench.wait(60);
+        bench.closure().initiator
+    };
+    assert_eq!(broken(1000), None);
+    assert_eq!(broken(1002), Some(End::Local), "it closes because of it");
+}
+
+#[test]
 fn who_gave_up() {
     let cases: [(&[(u8, u8)], _); 3] = [
         (&[(half::RESPONSE, 0)], Answer::Closed { by: CloseBy::Fin, initiator: End::Local }),

@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use wstap_common::{
-    frame,
-    record::{HalfSummary, Summary, half, half_flags},
-};
+use wstap_common::record::{HalfSummary, Summary, half, half_flags};
 
 use super::{
     CloseBy, Closure, Connection, EarlyClose, EarlyEnd, End, Opened, Opening, Role, Violation,
@@ -17,6 +14,20 @@ pub(super) struct Tunnel {
     pub(super) handshake: Option<Opened>,
     /// The first FIN or RST, and when it passed.
     pub(super) end: Option<(CloseBy, End, u64)>,
+    /// What was last known of an older connection of which one side has ended.
+    pub(super) half_closed: Option<Box<Summary>>,
+}
+
+impl Tunnel {
+    pub(super) fn new(connection: Connection, handshake: Option<Opened>) -> Self {
+        Self { connection, handshake, end: None, half_closed: None }
+    }
+}
+
+/// Whether nothing more can pass: both sides have ended, or one has broken off.
+pub(super) fn is_over(summary: &Summary) -> bool {
+    let (request, response) = (summary.request.flags, summary.response.flags);
+    (request | response) & half_flags::RST != 0 || request & response & half_flags::FIN != 0
 }
 
 /// Who sends the half with this number.
@@ -25,17 +36,7 @@ pub(super) fn sender(role: Role, of: u8) -> End {
 }
 
 fn violation(half: &HalfSummary) -> Option<Violation> {
-    Some(match frame::Violation::from_wire(half.violation)? {
-        frame::Violation::MaskedFromServer => Violation::MaskedFromServer,
-        frame::Violation::UnmaskedFromClient => Violation::UnmaskedFromClient,
-        frame::Violation::ReservedBits => Violation::ReservedBits,
-        frame::Violation::ReservedOpcode => Violation::ReservedOpcode,
-        frame::Violation::BadControlFrame => Violation::BadControlFrame,
-        frame::Violation::HttpHead => Violation::HttpHead,
-        frame::Violation::BadCloseFrame => Violation::BadCloseFrame,
-        frame::Violation::BadFragmentation => Violation::BadFragmentation,
-        frame::Violation::BadLength => Violation::BadLength,
-    })
+    Violation::from_wire(half.violation)
 }
 
 /// Whether the walk of a half lost its place: a close frame may have passed unseen.
@@ -50,7 +51,10 @@ fn first_close(summary: &Summary, role: Role) -> Option<(u16, u64, Option<End>)>
     let halves = [(request, response, half::REQUEST), (response, request, half::RESPONSE)];
     let closes = halves.into_iter().filter(|(walk, ..)| walk.close_code != 0);
     let (walk, other, of) = closes.min_by_key(|(walk, ..)| walk.close_ns)?;
-    let is_first = other.close_code != 0 || !is_lost(other);
+    // Behind a broken rule nothing of a half is looked at; the side that breaks the connection off for it (1002, RFC 6455
+    // section 7.4.1) is the first all the same.
+    let was_followed = !is_lost(other) && (other.violation == 0 || walk.close_code == 1002);
+    let is_first = other.close_code != 0 || was_followed;
     Some((walk.close_code, walk.close_ns, is_first.then(|| sender(role, of))))
 }
 
@@ -145,6 +149,8 @@ pub(super) fn closure(
         messages_out: from_local.messages,
         pings_in: from_peer.pings,
         pings_out: from_local.pings,
+        pongs_in: from_peer.pongs,
+        pongs_out: from_local.pongs,
         synchronised: !is_lost(&summary.request) && !is_lost(&summary.response),
         violation: violation(&summary.response)
             .map(|rule| (rule, sender(role, half::RESPONSE)))

@@ -66,6 +66,8 @@ fn closure(role: Role, server: SocketAddr, path: Option<&str>) -> Observation {
         messages_out: 0,
         pings_in: 0,
         pings_out: 0,
+        pongs_in: 0,
+        pongs_out: 0,
         synchronised: true,
         violation: None,
     })

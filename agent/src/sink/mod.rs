@@ -67,8 +67,7 @@ impl Sinks {
         self.metrics.forget(workload);
     }
 
-    /// An accepted connection is open for as long as the returned value lives. `origin` is the
-    /// handshake's, or `Some("unseen")` for a connection older than the agent.
+    /// An accepted connection is open for as long as the returned value lives. `origin` is the handshake's.
     #[must_use]
     pub fn connection_opened(&self, role: RoleName, origin: Option<&str>) -> ActiveConnection {
         self.metrics.connection_opened(role, origin)

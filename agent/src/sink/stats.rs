@@ -50,7 +50,7 @@ pub struct TableStats {
     pub name: &'static str,
     /// What it holds now.
     pub entries: u64,
-    /// What it can hold; 0 when the kernel bounds it by memory.
+    /// What it can hold.
     pub capacity: u64,
 }
 

@@ -56,7 +56,7 @@ pub(super) fn families(
     let entries =
         IntGaugeVec::new(Opts::new("wstap_map_entries", "What a bounded table holds."), &["map"])?;
     let capacity = IntGaugeVec::new(
-        Opts::new("wstap_map_capacity", "What a bounded table can hold; 0: bounded by memory."),
+        Opts::new("wstap_map_capacity", "What a bounded table can hold."),
         &["map"],
     )?;
     for table in &stats.tables {
