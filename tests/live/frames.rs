@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use wstap_tests::frames::frame;
 use wstap_tests::http;
+use wstap_tests::random::Random;
 
 use crate::stage::Stage;
 use crate::wire::{Connection, Wire};
@@ -13,16 +14,6 @@ use crate::wire::{Connection, Wire};
 const CONNECTIONS: u16 = 90;
 /// Longer than the server's retransmission timer (200 ms at least on Linux).
 const SILENT: Duration = Duration::from_millis(450);
-
-/// Numbers that look random and are the same in every run.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        (self.0 >> 33) as usize % bound
-    }
-}
 
 /// The segments of `offset..end` in the order in which they are sent.
 fn network(random: &mut Random, offset: usize, end: usize, odd: usize) -> Vec<(usize, usize)> {

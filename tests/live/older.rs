@@ -11,6 +11,7 @@ use serde_json::Value;
 use wstap_tests::agent::Agent;
 use wstap_tests::frames::{frame, read};
 use wstap_tests::http::{self, Answer};
+use wstap_tests::random::Random;
 
 use crate::closures::{How, Servers};
 use crate::stage;
@@ -213,12 +214,8 @@ fn other_protocols_on_older_connections_are_not_taken_for_them() -> Result<()> {
     }
     let agent = Agent::start(&folder, &[])?;
     let tail = agent.tail(&["--all", "--closures", "--role", "server,client"])?;
-    let mut state = 1_u64;
-    let mut random = move || {
-        state =
-            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 33) as u8
-    };
+    let mut numbers = Random(1);
+    let mut random = move || numbers.below(256) as u8;
     for ((name, asks, answers), (client, server)) in protocols.iter().zip(&mut pairs) {
         for _ in 0..2_000 {
             for (mut from, mut to, says) in [(&*client, &*server, asks), (server, client, answers)]

@@ -95,9 +95,7 @@ fn no_answer_in_time_is_timed_out() -> Result<()> {
 fn a_first_frame_glued_to_the_101_is_no_part_of_it() -> Result<()> {
     let mut stage = Stage::new("glued-answer", &[])?;
     let server = script::serve(|mut stream| {
-        let mut answer = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
-            Connection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
-            .to_vec();
+        let mut answer = http::ACCEPTED.to_vec();
         answer.extend(b"\x81\x05Hello");
         Ok(stream.write_all(&answer)?)
     })?;

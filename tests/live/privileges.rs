@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use wstap_tests::agent::Agent;
-use wstap_tests::results;
+use wstap_tests::{is_since, results};
 
 use crate::lifecycle::public_copy;
 use crate::stage::Stage;
@@ -22,14 +22,6 @@ const CAP_BPF: u64 = 1 << 39;
 fn bits(status: &str, name: &str) -> Result<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(":\t"));
     Ok(u64::from_str_radix(line.with_context(|| format!("{name}: {status}"))?.trim(), 16)?)
-}
-
-/// Whether this kernel is of this version or a later one.
-fn is_since(version: (u32, u32)) -> Result<bool> {
-    let release = fs::read_to_string("/proc/sys/kernel/osrelease")?;
-    let mut numbers = release.split(['.', '-']).map(|part| part.parse::<u32>().unwrap_or(0));
-    let mut next = || numbers.next().unwrap_or(0);
-    Ok((next(), next()) >= version)
 }
 
 /// Every thread of the process has no capability but those that it may keep, and cannot come by any.

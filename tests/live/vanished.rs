@@ -11,9 +11,6 @@ use wstap_tests::http;
 use crate::stage::Stage;
 use crate::wire::{HERE, Wire};
 
-const ACCEPTED: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
-    Connection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
-
 /// What the server's kernel is told to find a dead peer by.
 #[derive(Clone, Copy, Debug)]
 enum Finds {
@@ -27,7 +24,7 @@ enum Finds {
 fn serve(listener: &TcpListener, finds: Finds) -> Result<ErrorKind> {
     let (mut stream, _) = listener.accept()?;
     let _request = http::head(&mut stream)?;
-    stream.write_all(ACCEPTED)?;
+    stream.write_all(http::ACCEPTED)?;
     match finds {
         Finds::ByData => {
             let socket = SockRef::from(&stream);

@@ -11,6 +11,7 @@ pub mod metrics;
 pub mod nginx;
 pub mod node;
 pub mod process;
+pub mod random;
 pub mod results;
 pub mod tail;
 
@@ -44,6 +45,33 @@ pub fn scratch(name: &str) -> Result<PathBuf> {
     std::fs::create_dir_all(&folder)
         .with_context(|| format!("cannot make {}", folder.display()))?;
     Ok(folder)
+}
+
+/// Where cgroup v2 is mounted.
+pub fn cgroup2() -> Result<PathBuf> {
+    let mounts = std::fs::read_to_string("/proc/mounts")?;
+    let mut fields = mounts.lines().map(|line| line.split(' '));
+    let mount = fields.find_map(|mut line| {
+        let (path, kind) = (line.nth(1)?, line.next()?);
+        (kind == "cgroup2").then(|| path.into())
+    });
+    mount.context("no cgroup v2 is mounted")
+}
+
+/// Says that a test, or a part of one, is left out. Not by the macro: what a test that passes prints by it is not shown.
+pub fn left_out(why: &str) {
+    use std::io::Write as _;
+    let test = std::thread::current().name().unwrap_or_default().to_owned();
+    // Standard error that is gone cannot be told.
+    let _ = writeln!(std::io::stderr(), "left out: {test}: {why}");
+}
+
+/// Whether this kernel is of this version or a later one.
+pub fn is_since(version: (u32, u32)) -> Result<bool> {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease")?;
+    let mut numbers = release.split(['.', '-']).map(|part| part.parse::<u32>().unwrap_or(0));
+    let mut next = || numbers.next().unwrap_or(0);
+    Ok((next(), next()) >= version)
 }
 
 /// A port that nothing listens on.

@@ -14,6 +14,7 @@ use wstap_tests::agent::Agent;
 use wstap_tests::nginx::{Nginx, UPGRADE};
 use wstap_tests::node::{self, Node};
 use wstap_tests::process::{Lines, Process};
+use wstap_tests::random::Random;
 use wstap_tests::{free_port, is_slow};
 
 use super::{CODES, How, RING, Servers};
@@ -88,20 +89,10 @@ impl Plan {
     }
 }
 
-/// Numbers that look random and are the same in every run.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        (self.0 >> 33) as usize % bound
-    }
-
-    /// 0 to 1 MiB (64 KiB on a slow machine), as many small ones as large ones.
-    fn len(&mut self) -> usize {
-        let most = 1 << self.below(if is_slow() { 17 } else { 21 });
-        self.below(most + 1)
-    }
+/// 0 to 1 MiB (64 KiB on a slow machine), as many small ones as large ones.
+fn len(random: &mut Random) -> usize {
+    let most = 1 << random.below(if is_slow() { 17 } else { 21 });
+    random.below(most + 1)
 }
 
 /// What the endpoints saw and what the agent told, by path.
@@ -220,7 +211,7 @@ fn plan(
     };
     let path = format!("/{side}/{}/{number}/end", how.in_path());
     let deflate = random.below(2) == 0;
-    Plan { path, by, how, front, proxied, deflate, len: random.len() }
+    Plan { path, by, how, front, proxied, deflate, len: len(random) }
 }
 
 /// Starts the clients of these plans, one group after the other, each with so many at a time.

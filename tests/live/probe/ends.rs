@@ -13,10 +13,6 @@ use wstap_tests::{PATIENCE, frames, http, scratch};
 use super::{ensure_no_loss, has_probes};
 use crate::stage::alone;
 
-/// The answer to [`http::KEY`] (RFC 6455 section 1.3).
-const SWITCH: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-     Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
-
 /// A client and a server, and their listener's name.
 struct Pair {
     client: UnixStream,
@@ -50,7 +46,7 @@ impl Listener {
     /// An accepted handshake.
     fn open(&self, path: &str) -> Result<Pair> {
         let mut pair = self.asked(path)?;
-        pair.server.write_all(SWITCH.as_bytes())?;
+        pair.server.write_all(http::ACCEPTED)?;
         head(&mut pair.client)?;
         Ok(pair)
     }

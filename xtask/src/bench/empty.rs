@@ -5,8 +5,7 @@ use std::io::Error;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use anyhow::{Context, Result, ensure};
-
-use super::cgroup2;
+use wstap_tests::cgroup2;
 
 /// Of `enum bpf_cmd` (include/uapi/linux/bpf.h).
 const BPF_PROG_LOAD: i64 = 5;

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
+use wstap_tests::cgroup2;
 
-use super::cgroup2;
 use crate::command::say;
 
 /// A cgroup v2 that this process was put into, and what it starts until it leaves.

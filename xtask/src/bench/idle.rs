@@ -39,9 +39,6 @@ pub(crate) struct Options {
 const TO_ONE: usize = 20_000;
 /// Files that a holder has open besides.
 const FILES: u64 = 100;
-/// The answer to [`http::KEY`].
-const ACCEPTED: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
-    Connection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
 /// How long the agent may take to see all that was done; it does so in a moment.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -173,8 +170,8 @@ fn accepted(listener: &TcpListener, address: SocketAddr) -> Result<(TcpStream, T
     client.write_all(request.as_bytes())?;
     let (mut server, _) = listener.accept()?;
     server.read_exact(&mut vec![0; request.len()])?;
-    server.write_all(ACCEPTED)?;
-    client.read_exact(&mut vec![0; ACCEPTED.len()])?;
+    server.write_all(http::ACCEPTED)?;
+    client.read_exact(&mut vec![0; http::ACCEPTED.len()])?;
     Ok((client, server))
 }
 

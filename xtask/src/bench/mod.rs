@@ -12,7 +12,7 @@ mod scrape;
 mod soak;
 mod tunnels;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result};
@@ -261,17 +261,6 @@ fn cpu_seconds(process: u32) -> Result<f64> {
     // utime and stime are the fields 14 and 15; the state, behind the name, is 3.
     let times = fields.split_whitespace().skip(11).take(2).map(str::parse::<f64>);
     Ok(times.sum::<Result<f64, _>>()? / TICKS)
-}
-
-/// Where cgroup v2 is mounted.
-fn cgroup2() -> Result<PathBuf> {
-    let mounts = std::fs::read_to_string("/proc/mounts")?;
-    let mut fields = mounts.lines().map(|line| line.split(' '));
-    let mount = fields.find_map(|mut line| {
-        let (path, kind) = (line.nth(1)?, line.next()?);
-        (kind == "cgroup2").then(|| path.into())
-    });
-    mount.context("no cgroup v2 is mounted")
 }
 
 #[expect(clippy::print_stdout, reason = "the table is the chore's output")]

@@ -35,7 +35,21 @@ pub(super) const SUITES: &[Suite] = &[
     at_the_ends(
         "calls",
         "live",
-        &["probe::calls::over_a_unix_socket", "probe::calls::over_tcp_by_kprobes"],
+        &[
+            "probe::calls::over_a_unix_socket",
+            "probe::calls::over_a_unix_socket_by_kprobes",
+            "probe::calls::over_tcp",
+            "probe::calls::over_tcp_by_kprobes",
+        ],
+    ),
+    // Every end of a connection over a unix socket, and the truth by the probes where nothing else looks.
+    at_the_ends(
+        "probes",
+        "live",
+        &[
+            "probe::ends::connections_over_unix_sockets",
+            "probe::truth::the_same_by_the_probes_alone",
+        ],
     ),
     at_the_ends(
         "full ring",

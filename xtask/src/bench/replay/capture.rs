@@ -9,7 +9,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use etherparse::PacketBuilder;
-use wstap_tests::http::upgrade;
+use wstap_tests::http::{ACCEPTED, upgrade};
 
 use crate::command::workspace;
 
@@ -27,10 +27,6 @@ const SEGMENT: usize = 1448;
 const PACE: u64 = 20;
 /// The first packet's time, in seconds since the Unix epoch.
 const START: u64 = 1_700_000_000;
-/// The answer to the key of RFC 6455 section 1.3.
-const ACCEPT: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
-    Connection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
-
 /// What a capture holds.
 #[derive(Default)]
 pub(super) struct Written {
@@ -143,7 +139,7 @@ impl Connection {
                 let answer = "HTTP/1.1 403 Forbidden\r\nContent-Length: 10\r\n\r\nforbidden\n";
                 return capture.send(self, 1, answer.as_bytes());
             }
-            return capture.send(self, 1, ACCEPT.as_bytes());
+            return capture.send(self, 1, ACCEPTED);
         }
         // RFC 6455 section 5.2: a masked text of 100 bytes, and a binary message.
         let mut question = vec![0x81, 0xe4, 1, 2, 3, 4];
