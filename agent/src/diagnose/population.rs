@@ -126,6 +126,10 @@ impl Population {
             server.accepted.put((origin, path), ());
             return;
         }
+        // A 101 that failed is no refusal: the server took the origin.
+        if status == 101 {
+            return;
+        }
         if !server.paths.contains(&path) {
             self.forgotten += u64::from(server.paths.push(path, Path::default()).is_some());
         }

@@ -55,6 +55,18 @@ fn an_origin_that_passes_elsewhere_is_not_what_was_refused() {
 }
 
 #[test]
+fn a_101_that_failed_is_no_refusal_of_its_path() {
+    let mut population = Population::default();
+    feed(&mut population, &at("/good", &[], switching(&[])));
+    for origin in ["https://a.example.test", "https://b.example.test", "https://c.example.test"] {
+        let failed = at("/ws", &[("Origin", origin)], switching(&[("Sec-WebSocket-Accept", "")]));
+        assert_eq!(said(&feed(&mut population, &failed)).0, "accept-mismatch");
+    }
+    let verdict = feed(&mut population, &at("/ws", EVIL, response(403, &[], "")));
+    assert_eq!(said(&verdict), ("origin-not-allowed", LIKELY));
+}
+
+#[test]
 fn ordinary_requests_that_are_refused_alike() {
     let mut population = Population::default();
     let plain = [("Upgrade", ""), ("Connection", "close")];
