@@ -7,7 +7,6 @@ use sha1::{Digest, Sha1};
 use super::{
     Cause, Confidence, Evidence,
     case::{Case, Finding, Rule},
-    client,
 };
 use crate::{
     handshake::{CloseBy, EarlyClose, End, Opening, Role},
@@ -160,8 +159,9 @@ fn deflate_fits(offer: &Extension<'_>, answer: &Extension<'_>) -> bool {
     })
 }
 
-/// A browser fails the connection when it offered subprotocols and the answer has none of them (Fetch
-/// standard, "establish a WebSocket connection"); every client fails it when the answer has another one.
+/// Every client fails the connection when the answer has a subprotocol that was not offered. When it has none,
+/// the Fetch standard ("establish a WebSocket connection") says the same of browsers: Chromium and WebKit do so,
+/// Firefox and most native clients go on. What the client did then tells.
 fn subprotocol(case: &Case<'_>) -> Option<Finding> {
     let offered = &case.request.subprotocols;
     let chosen = &case.response?.subprotocols;
@@ -175,22 +175,30 @@ fn subprotocol(case: &Case<'_>) -> Option<Finding> {
     match chosen.as_slice() {
         [] if offered.is_empty() => None,
         [] => {
-            let left = opening(case).is_some_and(|o| {
-                o.end.is_some_and(|end| end.initiator == client_end(case)) && o.close.is_none()
+            let client = client_end(case);
+            let closed_by_server =
+                |close: EarlyClose| close.sender.is_some_and(|sender| sender != client);
+            let stayed = opening(case).is_some_and(|o| {
+                o.watched && o.end.is_none() && o.close.is_none_or(closed_by_server)
             });
-            let sure = if client::is_browser(case.request) || left {
-                Confidence::Certain
-            } else {
-                Confidence::Likely
-            };
-            Some(
-                Finding::new(
+            if stayed {
+                return None;
+            }
+            let left = opening(case).is_some_and(|o| {
+                o.end.is_some_and(|end| end.initiator == client) && o.close.is_none()
+            });
+            let finding = if left {
+                Finding::certain(
                     Cause::SubprotocolMismatch,
-                    sure,
-                    "the client offered a subprotocol and the server chose none: a browser leaves",
+                    "the client offered a subprotocol, the server chose none, and the client left",
                 )
-                .with(evidence("(absent)")),
-            )
+            } else {
+                Finding::likely(
+                    Cause::SubprotocolMismatch,
+                    "the client offered a subprotocol and the server chose none: most browsers leave",
+                )
+            };
+            Some(finding.with(evidence("(absent)")))
         }
         [one] if offered.contains(one) => None,
         [_] => Some(

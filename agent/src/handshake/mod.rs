@@ -172,6 +172,9 @@ pub struct Opening {
     pub close: Option<EarlyClose>,
     /// The end of the connection, when it came within the first moments.
     pub end: Option<EarlyEnd>,
+    /// Whether the first moments passed to their end and nothing of them was lost: what is not here did not
+    /// happen.
+    pub watched: bool,
 }
 
 /// A close frame soon after the 101.

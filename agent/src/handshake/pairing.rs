@@ -464,7 +464,7 @@ impl Pairing {
     fn settle(&mut self, cookie: u64, why: Why, now: u64, out: Out<'_>) {
         let Some(state) = self.connections.peek_mut(&cookie) else { return };
         let held = state.pending.held();
-        let mut settled = state.pending.settle(why, self.losses.now(), now);
+        let mut settled = state.pending.settle(why, self.losses.now(), now, nanos(OPENING));
         self.held = self.held.saturating_sub(held - state.pending.held());
         let opened = state.pending.opened.take();
         let connection = state.connection.clone();

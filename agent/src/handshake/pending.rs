@@ -198,13 +198,24 @@ impl Pending {
         settled
     }
 
-    /// Settles everything with what is known now. `losses` is the loss counter as of now.
-    pub(super) fn settle(&mut self, why: Why, losses: u64, now: u64) -> Vec<Settled> {
+    /// Settles everything with what is known now. `losses` is the loss counter as of now, `window_ns` how long
+    /// the first moments after a 101 last.
+    pub(super) fn settle(
+        &mut self,
+        why: Why,
+        losses: u64,
+        now: u64,
+        window_ns: u64,
+    ) -> Vec<Settled> {
+        let unseen = self.lost || losses != self.losses;
+        if let Some(opened) = &mut self.opened {
+            // Not by `why`: an end behind the first moments may be read before their time is looked at.
+            opened.opening.watched = !unseen && now.saturating_sub(opened.at_ns) >= window_ns;
+        }
         if self.finished {
             return Vec::new();
         }
         self.read_requests();
-        let unseen = self.lost || losses != self.losses;
         let answer_began = !self.response.is_empty();
         if self.asked.is_empty()
             && (answer_began || self.is_truncated())

@@ -126,7 +126,43 @@ fn a_101_is_told_after_its_first_moments() {
     bench.wait(900);
     assert!(bench.said.is_empty());
     bench.wait(200);
-    assert_eq!(bench.exchange().opening, Some(Opening::default()));
+    let watched = Opening { watched: true, ..Opening::default() };
+    assert_eq!(bench.exchange().opening, Some(watched));
+}
+
+#[test]
+fn only_first_moments_that_passed_whole_were_watched() {
+    let opened = || {
+        let mut bench = Bench::new();
+        bench.request(100, GET);
+        bench.response(500, SWITCHING);
+        bench
+    };
+    let watched = |mut bench: Bench| bench.exchange().opening.expect("a 101").watched;
+
+    let mut bench = opened();
+    bench.wait(900);
+    bench.pairing.finish(bench.now, &mut |o| bench.said.push(o));
+    assert!(!watched(bench), "the capture ended");
+
+    let mut bench = opened();
+    bench.pairing.set_losses(bench.now, 1);
+    bench.wait(1_100);
+    assert!(!watched(bench), "something was lost");
+
+    let summary = |opened_ns| Summary { opened_ns, ..Summary::default() };
+    let mut bench = opened();
+    let opened_ns = bench.now;
+    bench.summary(Kind::Ending, half::REQUEST, flags::TUNNEL, summary(opened_ns));
+    assert!(!watched(bench), "the client left");
+
+    // The end comes behind the first moments, before their time was looked at.
+    let mut bench = opened();
+    let opened_ns = bench.now;
+    bench.now += 2_000 * MS;
+    bench.summary(Kind::Ending, half::REQUEST, flags::TUNNEL, summary(opened_ns));
+    let opening = bench.exchange().opening.expect("a 101");
+    assert_eq!((opening.watched, opening.end), (true, None));
 }
 
 #[test]

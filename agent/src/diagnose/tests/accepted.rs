@@ -74,6 +74,50 @@ fn subprotocols_are_compared_with_the_offer() {
 }
 
 #[test]
+fn a_subprotocol_that_was_not_chosen_is_a_failure_when_the_client_leaves() {
+    let browser = [
+        ("Sec-WebSocket-Protocol", "chat"),
+        ("Sec-Fetch-Mode", "websocket"),
+        ("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"),
+    ];
+    let end =
+        |initiator| Some(EarlyEnd { by: CloseBy::Fin, initiator, after: Duration::from_millis(1) });
+    let close = |sender| {
+        let close = EarlyClose {
+            code: 1000,
+            sender,
+            after: Duration::from_millis(4),
+            messages_from_server: 0,
+            messages_from_client: 0,
+        };
+        Some(close)
+    };
+    let mismatch = "subprotocol-mismatch";
+    for (watched, end, close, want) in [
+        // Chromium and WebKit.
+        (false, end(End::Peer), None, (mismatch, CERTAIN)),
+        // Firefox goes on, perhaps for hours.
+        (true, None, None, ("none", None)),
+        (true, None, close(Some(End::Local)), ("none", None)),
+        // It is not known whether the client stayed, or why it left.
+        (false, None, None, (mismatch, LIKELY)),
+        (false, end(End::Local), None, (mismatch, LIKELY)),
+        (true, None, close(Some(End::Peer)), (mismatch, LIKELY)),
+        (true, None, close(None), (mismatch, LIKELY)),
+        (false, end(End::Peer), close(Some(End::Peer)), (mismatch, LIKELY)),
+    ] {
+        let opening = Opening { watched, end, close, violation: None };
+        for head in [request(&browser), request(&browser[..1])] {
+            assert_eq!(said(&opened(head, opening.clone())), want, "{opening:?}");
+        }
+    }
+    let mut unknown = exchange(request(&browser), Answer::Response(switching(&[])));
+    unknown.opening = None;
+    let verdict = diagnose(&unknown, &PopulationEvidence::default());
+    assert_eq!(said(&verdict), (mismatch, LIKELY));
+}
+
+#[test]
 fn extensions_are_compared_with_the_offer() {
     let extension = |value| ("Sec-WebSocket-Extensions", value);
     for (offer, answer, want) in [
