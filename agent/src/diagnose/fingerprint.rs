@@ -19,6 +19,8 @@ pub(super) struct Fingerprint {
     pub(super) offers: &'static str,
     /// What the answer proves.
     pub(super) says: Says,
+    /// The server's origin check lets a request without `Origin` pass.
+    pub(super) passes_absent: bool,
     /// The answer in a few words, for the evidence. Never bytes from the wire.
     pub(super) quote: &'static str,
     /// A fix that knows more than the cause's own.
@@ -35,6 +37,7 @@ impl Fingerprint {
         path: "",
         offers: "",
         says: Says::Refused(Comparison::Unknown),
+        passes_absent: false,
         quote: "",
         fix: None,
     };

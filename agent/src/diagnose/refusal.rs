@@ -79,7 +79,10 @@ fn host_refused(case: &Case<'_>) -> Finding {
 /// else something that the headers do not show.
 fn closed_door(case: &Case<'_>, comparison: Comparison) -> Finding {
     let compares = !matches!(comparison, Comparison::AllowList | Comparison::Unknown);
+    let passes_absent = case.fingerprint.is_some_and(|known| known.passes_absent);
     let mut finding = match &case.origin {
+        // Even where a hop removed it: that is not what this server refused.
+        OriginField::Absent if passes_absent => forbidden(case),
         // A browser's Origin is gone for certain; that a native client has none may not matter here.
         OriginField::Absent if comparison == Comparison::Unknown => match not_an_origin(case) {
             Some(found) if found.cause == Cause::OriginStripped => found.with([case.answer()]),

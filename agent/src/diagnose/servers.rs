@@ -165,8 +165,9 @@ const WORDS: &[Fingerprint] = answers! {
 
 /// Refusals that do not say which check failed.
 const SHAPES: &[Fingerprint] = answers! {
-    // In ASGI engine.io's refusal is a close before accept, which becomes an empty 403.
-    "python-engineio" [403] NoBody, path = ".io/"
+    // In ASGI engine.io's refusal is a close before accept, which becomes an empty 403. An absent Origin
+    // passes (base_server.py).
+    "python-engineio" [403] NoBody, path = ".io/", passes_absent = true
         => Refused(ForwardedSchemeHostPort), "empty: closed before accept";
     "daphne" [403] Have("access denied"), headers = BARE
         => Refused(AllowList), "Access denied: closed before accept";
@@ -180,14 +181,15 @@ const SHAPES: &[Fingerprint] = answers! {
             ("content-length", Is("0")), ("content-type", Absent), ("date", Absent), ("server", Absent),
         ]
         => Refused(Unknown), "empty: closed before accept";
-    // Phoenix compares with its configured host, not with Host (transport.ex, check_origin).
-    "phoenix" [403] NoBody, headers = &[("cache-control", Has("max-age=0, private"))]
+    // Phoenix compares with its configured host, not with Host; an absent Origin passes (transport.ex, check_origin).
+    "phoenix" [403] NoBody, headers = &[("cache-control", Has("max-age=0, private"))], passes_absent = true
         => Refused(AllowList), "empty: check_origin or connect said no";
-    // Tomcat sends no reason phrase; Spring's OriginHandshakeInterceptor sets the status and nothing else.
-    "tomcat" [403] Nothing, headers = &[("date", Has("")), ("server", Absent)]
+    // Tomcat sends no reason phrase; Spring's OriginHandshakeInterceptor sets the status and nothing else. An
+    // absent Origin passes (WebUtils.isSameOrigin).
+    "tomcat" [403] Nothing, headers = &[("date", Has("")), ("server", Absent)], passes_absent = true
         => Refused(SchemeHostPort), "empty: an interceptor said no";
-    // ASP.NET Core's WebSocketMiddleware knows AllowedOrigins only.
-    "asp.net-core" [403] NoBody, headers = &[("server", Is("kestrel"))]
+    // ASP.NET Core's WebSocketMiddleware knows AllowedOrigins only, and lets an absent Origin pass.
+    "asp.net-core" [403] NoBody, headers = &[("server", Is("kestrel"))], passes_absent = true
         => Refused(AllowList), "empty, from Kestrel";
     // A dev server refuses hosts outside `server.allowedHosts`, and a missing token, in shouldHandle.
     "vite" [400] Body("bad request"), headers = BY_WS, offers = "vite-hmr"

@@ -146,6 +146,39 @@ fn there_is_no_origin() {
 }
 
 #[test]
+fn an_absent_origin_is_not_what_a_server_refused_that_lets_it_pass() {
+    let tomcat = || {
+        let mut answer = response(403, &[DATE, ("Content-Length", "0")], "");
+        answer.reason = "".into();
+        answer
+    };
+    let phoenix = [DATE, ("Cache-Control", "max-age=0, private, must-revalidate")];
+    let kestrel = [DATE, ("Server", "Kestrel"), ("Content-Length", "0")];
+    let browser = [("Origin", ""), ("Sec-Fetch-Mode", "websocket")];
+    for client in [&browser[..1], &browser] {
+        for (answer, server) in [
+            (tomcat(), "tomcat"),
+            (response(403, &phoenix, ""), "phoenix"),
+            (response(403, &kestrel, ""), "asp.net-core"),
+        ] {
+            let verdict = judge(request(client), answer);
+            assert_eq!(said(&verdict), ("forbidden", POSSIBLE), "{server}");
+            assert_eq!(verdict.server.as_deref(), Some(server));
+        }
+        let mut head = request(client);
+        head.path = "/socket.io/".into();
+        let verdict = judge(head, response(403, &[("Content-Length", "0")], ""));
+        assert_eq!(said(&verdict), ("forbidden", POSSIBLE));
+        assert_eq!(verdict.server.as_deref(), Some("python-engineio"));
+    }
+    // Channels' validators refuse it.
+    let mut daphne = response(403, &[], "");
+    daphne.reason = "Access denied".into();
+    assert_eq!(said(&judge(request(&browser), daphne.clone())), ("origin-stripped", LIKELY));
+    assert_eq!(said(&judge(request(&browser[..1]), daphne)), ("origin-absent", LIKELY));
+}
+
+#[test]
 fn springs_interceptor_compares_schemes() {
     let refused = || {
         let mut answer = response(403, &[DATE, ("Content-Length", "0")], "");
