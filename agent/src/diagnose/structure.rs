@@ -5,6 +5,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use super::{
     Cause, Confidence, Evidence,
     case::{Case, Finding, Rule},
+    fingerprint::Fingerprint,
     silence,
 };
 use crate::{
@@ -102,12 +103,10 @@ fn key_invalid(case: &Case<'_>) -> Option<Finding> {
     }
     let found = "Sec-WebSocket-Key is not 16 bytes in base64";
     let evidence = [Evidence::new("Sec-WebSocket-Key", "(not 16 bytes in base64)"), case.answer()];
-    let said = case.words.contains("sec-websocket-key");
-    Some(if said {
-        Finding::certain(Cause::KeyInvalid, found).with(evidence)
-    } else {
-        Finding::likely(Cause::KeyInvalid, found).with(evidence)
-    })
+    if case.words.contains("sec-websocket-key") {
+        return Some(Finding::certain(Cause::KeyInvalid, found).with(evidence));
+    }
+    (!says_another(case)).then(|| Finding::likely(Cause::KeyInvalid, found).with(evidence))
 }
 
 /// Versions before 13 are the drafts'; those of 7 to 12 carry the page in `Sec-WebSocket-Origin`, and a
@@ -140,7 +139,7 @@ fn version(case: &Case<'_>) -> Option<Finding> {
     if (refused_by_list && malformed_answer(case)) || (said && malformed_answer(case)) {
         return Some(Finding::certain(Cause::VersionUnsupported, found).with(evidence));
     }
-    (malformed_answer(case) || draft_origin)
+    ((malformed_answer(case) || draft_origin) && !says_another(case))
         .then(|| Finding::likely(Cause::VersionUnsupported, found).with(evidence))
 }
 
@@ -152,15 +151,15 @@ fn http_version(case: &Case<'_>) -> Option<Finding> {
     let found = "the handshake arrived as HTTP/1.0, and the server wants 1.1";
     let evidence = [Evidence::new("version", "HTTP/1.0"), case.answer()];
     let said = case.words.contains("http/1.0") || case.words.contains("http version");
+    // A known answer says what was refused, and none says that it was HTTP/1.0.
+    let known = case.fingerprint.is_some_and(|known| !known.quote.is_empty());
     match case.status() {
         Some(426 | 505) => Some(Finding::certain(Cause::HttpVersion, found).with(evidence)),
         Some(400) if said => Some(Finding::certain(Cause::HttpVersion, found).with(evidence)),
+        Some(_) if known => None,
         // A server that takes no upgrade from 1.0 serves the request as an ordinary one.
         Some(400 | 200) => Some(Finding::likely(Cause::HttpVersion, found).with(evidence)),
-        Some(402 | 405 | 500 | 501) => {
-            Some(Finding::possible(Cause::HttpVersion, found).with(evidence))
-        }
-        Some(404) if case.fingerprint.is_none_or(|known| known.quote.is_empty()) => {
+        Some(402 | 404 | 405 | 500 | 501) => {
             Some(Finding::possible(Cause::HttpVersion, found).with(evidence))
         }
         None if server_closed(case) => {
@@ -185,6 +184,11 @@ fn irregular(case: &Case<'_>) -> Option<Finding> {
 /// (many trip over what they do not check), or a closed connection.
 fn malformed_answer(case: &Case<'_>) -> bool {
     matches!(case.status(), Some(400 | 426 | 500)) || server_closed(case)
+}
+
+/// Whether the server's own words name another cause.
+fn says_another(case: &Case<'_>) -> bool {
+    case.fingerprint.is_some_and(Fingerprint::is_plain)
 }
 
 fn server_closed(case: &Case<'_>) -> bool {

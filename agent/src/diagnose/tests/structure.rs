@@ -94,6 +94,35 @@ fn http_1_0_is_a_cause_when_the_answer_says_so() {
 }
 
 #[test]
+fn what_the_server_names_itself_is_not_a_fault_of_the_requests_form() {
+    let mut old = request(&[]);
+    old.version = Version::Http10;
+    let draft = request(&[("Sec-WebSocket-Version", "8")]);
+    let short = request(&[("Sec-WebSocket-Key", "short")]);
+    for head in [old.clone(), draft.clone(), short.clone()] {
+        for (status, body, want) in [
+            (400, "Session ID unknown", ("session-unknown", CERTAIN)),
+            (400, "\"https://x is not an accepted origin.\"", ("forwarded-proto-missing", LIKELY)),
+            (400, "Invalid host header", ("forbidden", LIKELY)),
+            (500, "No route found for path 'ws'.", ("route-not-found", CERTAIN)),
+            (500, "Error: Not allowed by CORS", ("cors-middleware", CERTAIN)),
+        ] {
+            assert_eq!(said(&judge(head.clone(), response(status, &[], body))), want, "{body}");
+        }
+    }
+    // Tornado looks at the origin before the version.
+    let tornado = response(403, &[], "Cross origin websockets not allowed");
+    assert_eq!(said(&judge(draft.clone(), tornado)).0, "origin-not-allowed");
+    // `ws` takes HTTP/1.0; to a bad key or version older ones say no more than to a wrong path.
+    let fields = [("Connection", "close"), ("Content-Type", "text/html")];
+    for (head, want) in
+        [(old, "route-not-found"), (draft, "version-unsupported"), (short, "key-invalid")]
+    {
+        assert_eq!(said(&judge(head, response(400, &fields, "Bad Request"))), (want, LIKELY));
+    }
+}
+
+#[test]
 fn silence_is_told_by_who_left() {
     let verdict =
         |answer| diagnose(&exchange(request(&[]), answer), &PopulationEvidence::default());
