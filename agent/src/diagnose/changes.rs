@@ -1,7 +1,9 @@
 //! What a proxy changed in a request, and what that proves.
 
 use super::{
-    Cause, Change, Confidence, Evidence, ProxyChange, Verdict, advice, forwarded,
+    Cause, Change, Confidence, Evidence, ProxyChange, Verdict, advice,
+    client::{self, FetchSite},
+    forwarded,
     origin::{Authority, Origin},
 };
 use crate::http::{RequestHead, Version};
@@ -59,6 +61,8 @@ pub(super) fn refine(verdict: &mut Verdict, before: &RequestHead, after: &Reques
     let lost = |name: &str| before.headers.has(name) && !after.headers.has(name);
     // Without a proxy's mark in it the first leg is the client's own.
     let own = !forwarded::proxied(before);
+    // To a browser that calls it same-origin, Host was the page's own.
+    let own_host = own && client::fetch_site(before) != Some(FetchSite::SameOrigin);
     match cause {
         Cause::OriginAbsent | Cause::OriginStripped if lost("origin") => prove(
             verdict,
@@ -92,8 +96,16 @@ pub(super) fn refine(verdict: &mut Verdict, before: &RequestHead, after: &Reques
                 ("Host", before),
             );
         }
-        Cause::HostRewritten if own && !changed("host") => {
+        Cause::HostRewritten if own_host && !changed("host") => {
             replace(verdict, Cause::OriginNotAllowed, "Host is the one that the client sent");
+        }
+        Cause::HostRewritten if own_host && is_foreign(before) => {
+            show(verdict, "Host", before);
+            replace(
+                verdict,
+                Cause::OriginNotAllowed,
+                "a proxy on this host changed Host, but the client's own Host is not the page's either",
+            );
         }
         Cause::PortMismatch if changed("host") && host_was_right(before, after) => prove(
             verdict,
@@ -148,6 +160,14 @@ fn host_was_right(before: &RequestHead, after: &RequestHead) -> bool {
     matches!((page(after), host), (Some(origin), Some(host)) if origin.authority == host)
 }
 
+/// Whether the client asked for another host than the page's. An inner name in place of a public one may be the
+/// work of a proxy that was not seen.
+fn is_foreign(before: &RequestHead) -> bool {
+    let host = before.headers.first("host").and_then(Authority::parse);
+    matches!((page(before), host), (Some(origin), Some(host))
+        if origin.authority.host != host.host && host.seclusion() <= origin.authority.seclusion())
+}
+
 fn scheme_was_right(before: &RequestHead) -> bool {
     let told = forwarded::schemes(&before.headers);
     page(before).is_some_and(|origin| {
@@ -158,11 +178,16 @@ fn scheme_was_right(before: &RequestHead) -> bool {
 /// Both legs were seen: the change is a fact. The cause is as certain as it is that this check refused.
 fn prove(verdict: &mut Verdict, cause: Cause, summary: &'static str, shown: (&str, &RequestHead)) {
     let (header, before) = shown;
-    let was = value(before, &header.to_ascii_lowercase()).unwrap_or_default();
     verdict.evidence.retain(|evidence| evidence.name != "answer" && evidence.name != "User-Agent");
-    verdict.evidence.push(Evidence::new(format!("{header} (before the proxy)"), &was));
+    show(verdict, header, before);
     let sure = if verdict.presumed { Confidence::Likely } else { Confidence::Certain };
     conclude(verdict, cause, sure, summary);
+}
+
+/// Adds what `header` was before the proxy to the evidence.
+fn show(verdict: &mut Verdict, header: &str, before: &RequestHead) {
+    let was = value(before, &header.to_ascii_lowercase()).unwrap_or_default();
+    verdict.evidence.push(Evidence::new(format!("{header} (before the proxy)"), &was));
 }
 
 /// The other leg disproves what the headers of one leg made likely.

@@ -107,6 +107,27 @@ fn the_other_leg_can_disprove() {
 }
 
 #[test]
+fn a_foreign_page_stays_foreign_whatever_the_proxy_made_of_host() {
+    let evil = ("Origin", "https://evil.example.net");
+    let inner = [evil, ("Host", "127.0.0.1:3000")];
+    let joined = behind(&[evil], &inner, refused());
+    assert_eq!(said(&joined.verdict), ("origin-not-allowed", LIKELY));
+    let before = joined.verdict.evidence.iter().find(|e| e.name == "Host (before the proxy)");
+    assert_eq!(before.map(|e| &*e.value), Some("app.example.test"));
+    // The Host of the first leg need not be the client's.
+    let same_origin = [evil, ("Sec-Fetch-Site", "same-origin")];
+    for (front, inner) in [
+        (&[evil, ("Host", "backend")][..], &inner[..]),
+        (&[evil, ("X-Forwarded-For", "192.0.2.1")], &inner),
+        (&same_origin, &inner),
+        (&same_origin, &same_origin),
+    ] {
+        let joined = behind(front, inner, refused());
+        assert_eq!(said(&joined.verdict), ("host-rewritten", LIKELY), "{front:?}");
+    }
+}
+
+#[test]
 fn changes_are_named() {
     let after = [("Host", "app"), ("Origin", ""), ("X-Forwarded-For", "192.0.2.1")];
     let changes = behind(&[], &after, refused()).changes;
