@@ -175,7 +175,7 @@ pub fn diagnose(exchange: &Exchange, population: &PopulationEvidence) -> Verdict
         }
         Answer::Response(_) => {
             let finding = first(structure::RULES, &case).unwrap_or_else(|| refusal::explain(&case));
-            let finding = population::correct(finding, population, &exchange.request.path);
+            let finding = population::correct(finding, population, &case);
             (Outcome::Rejected, Some(finding))
         }
         Answer::Malformed => {

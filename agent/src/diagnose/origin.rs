@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use crate::http::RequestHead;
 
 /// A host and an optional port, lower case, as in `Host`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Authority {
     /// Name or address; an IPv6 address keeps its brackets.
     pub(super) host: String,

@@ -14,8 +14,10 @@ use lru::LruCache;
 
 use super::{
     Cause, Evidence, Outcome, Verdict,
-    case::Finding,
+    case::{Case, Finding},
+    forwarded,
     origin::{Authority, Origin},
+    refusal,
 };
 use crate::{
     handshake::{Answer, Exchange, Service},
@@ -26,7 +28,8 @@ use crate::{
 pub const SERVERS: NonZeroUsize = NonZeroUsize::new(256).unwrap();
 /// At most so many paths of a server are remembered, in the same way.
 pub const PATHS: NonZeroUsize = NonZeroUsize::new(64).unwrap();
-/// At most so many pairs of an accepted origin and its path are remembered for a server, in the same way.
+/// At most so many accepted origins, each with its path and the headers beside it, are remembered for a server, in
+/// the same way.
 pub const ACCEPTED: NonZeroUsize = NonZeroUsize::new(64).unwrap();
 /// At most so many origins are remembered as refused at a path; more are not needed, and do not count.
 pub const ORIGINS: usize = 16;
@@ -44,6 +47,8 @@ pub struct PopulationEvidence {
     pub accepted_elsewhere: bool,
     /// The same origin was accepted at this very path.
     pub accepted_here: bool,
+    /// And so were all headers that an origin check may compare.
+    pub accepted_alike: bool,
     /// Another path of the same server accepted somebody.
     pub other_path_accepts: bool,
     /// The same server refused a request at this path that was no handshake (its `Upgrade` was gone)
@@ -55,8 +60,8 @@ pub struct PopulationEvidence {
 #[derive(Debug)]
 struct Server {
     since: Duration,
-    /// Accepted origins, each with its path.
-    accepted: LruCache<(u64, u64), ()>,
+    /// Accepted origins, each with its path and all that an origin check may compare.
+    accepted: LruCache<(u64, u64, u64), ()>,
     paths: LruCache<u64, Path>,
 }
 
@@ -97,12 +102,17 @@ impl Population {
         let origin = self.origin(&exchange.request);
         let here = server.paths.peek(&path);
         let refused = here.map_or(0, |p| p.refused.len());
-        let accepted = || server.accepted.iter().map(|(pair, ())| *pair);
+        let accepted = || server.accepted.iter().map(|((origin, path, _), ())| (*origin, *path));
         let accepts_here = accepted().any(|(_, p)| p == path);
         PopulationEvidence {
             refuses_every_origin: (!accepts_here && refused >= EVERY_ORIGIN).then_some(refused),
             accepted_elsewhere: accepted().any(|(o, p)| o == origin && p != path),
-            accepted_here: server.accepted.contains(&(origin, path)),
+            accepted_here: accepted().any(|pair| pair == (origin, path)),
+            accepted_alike: server.accepted.contains(&(
+                origin,
+                path,
+                self.compared(&exchange.request),
+            )),
             other_path_accepts: accepted().any(|(_, p)| p != path),
             plain_refused: status(exchange)
                 .is_some_and(|s| here.is_some_and(|p| p.plain_refusals.contains(&s))),
@@ -114,16 +124,21 @@ impl Population {
         let Some(status) = status(exchange) else { return };
         let (address, path) = self.place(exchange);
         let origin = self.origin(&exchange.request);
+        let accepted = (verdict.outcome == Outcome::Accepted)
+            .then(|| (origin, path, self.compared(&exchange.request)));
         let known = self.servers.peek(&address);
         if known.is_none_or(|known| exchange.time.saturating_sub(known.since) >= WINDOW) {
-            let (accepted, paths) = (LruCache::new(ACCEPTED), LruCache::new(PATHS));
-            let server = Server { since: exchange.time, accepted, paths };
+            let server = Server {
+                since: exchange.time,
+                accepted: LruCache::new(ACCEPTED),
+                paths: LruCache::new(PATHS),
+            };
             let evicted = self.servers.push(address.clone(), server);
             self.forgotten += u64::from(evicted.is_some_and(|(other, _)| other != address));
         }
         let Some(server) = self.servers.get_mut(&address) else { return };
-        if verdict.outcome == Outcome::Accepted {
-            server.accepted.put((origin, path), ());
+        if let Some(accepted) = accepted {
+            server.accepted.put(accepted, ());
             return;
         }
         // A 101 that failed is no refusal: the server took the origin.
@@ -158,6 +173,17 @@ impl Population {
             None => self.hasher.hash_one(""),
         }
     }
+
+    /// What an origin check may compare, as it is written.
+    fn compared(&self, request: &RequestHead) -> u64 {
+        let headers = &request.headers;
+        let values = |name: &'static str| headers.all(name).collect::<Vec<_>>();
+        self.hasher.hash_one((
+            ["origin", "host", "x-forwarded-port"].map(values),
+            forwarded::schemes(headers),
+            forwarded::hosts(headers),
+        ))
+    }
 }
 
 fn status(exchange: &Exchange) -> Option<u16> {
@@ -167,15 +193,49 @@ fn status(exchange: &Exchange) -> Option<u16> {
     }
 }
 
+/// Causes that lie in what an origin check compares. For an origin that is not allowed there are rules of its own.
+const COMPARED: &[Cause] = &[
+    Cause::OriginAbsent,
+    Cause::OriginStripped,
+    Cause::OriginNull,
+    Cause::OriginMalformed,
+    Cause::OriginRewritten,
+    Cause::HostRewritten,
+    Cause::PortMismatch,
+    Cause::ForwardedProtoMissing,
+    Cause::ForwardedProtoWrong,
+];
+
 /// Corrects a finding that was concluded from headers alone by what other handshakes show.
-pub(super) fn correct(finding: Finding, population: &PopulationEvidence, path: &str) -> Finding {
-    // A rewritten Host or a missing scheme refuses every origin of a path, too: those stand.
-    if !finding.presumed || !matches!(finding.cause, Cause::OriginNotAllowed | Cause::Forbidden) {
+pub(super) fn correct(
+    finding: Finding,
+    population: &PopulationEvidence,
+    case: &Case<'_>,
+) -> Finding {
+    if !finding.presumed {
         return finding;
     }
+    let path = &*case.request.path;
     let evidence = |what: &str| [Evidence::new("path", path), Evidence::new("others", what)];
     let answer =
         finding.evidence.iter().find(|e| e.name == "answer" || e.name == "status").cloned();
+    // What the server itself says stands.
+    if population.accepted_alike
+        && COMPARED.contains(&finding.cause)
+        && !refusal::speaks_of_origin(&case.words)
+    {
+        return Finding::likely(
+            Cause::Forbidden,
+            "the same Origin, Host and forwarded headers are accepted here at other times: the \
+             refusal is not about them",
+        )
+        .with(evidence("same headers accepted here at other times"))
+        .with(answer);
+    }
+    // A rewritten Host or a missing scheme refuses every origin of a path, too: those stand.
+    if !matches!(finding.cause, Cause::OriginNotAllowed | Cause::Forbidden) {
+        return finding;
+    }
     if let Some(origins) = population.refuses_every_origin
         && population.other_path_accepts
     {

@@ -167,7 +167,7 @@ fn words_of_origin(case: &Case<'_>) -> Option<Finding> {
 }
 
 /// Whether `words` hold the word "origin", as a word or before an underscore or plural.
-fn speaks_of_origin(words: &str) -> bool {
+pub(super) fn speaks_of_origin(words: &str) -> bool {
     let bytes = words.as_bytes();
     words.match_indices("origin").any(|(at, found)| {
         let before = at.checked_sub(1).and_then(|i| bytes.get(i)).copied().unwrap_or(b' ');

@@ -67,6 +67,47 @@ fn a_101_that_failed_is_no_refusal_of_its_path() {
 }
 
 #[test]
+fn headers_that_pass_here_are_not_what_was_refused() {
+    let tomcat = || {
+        let mut answer = response(403, &[("Date", "Sun, 22 Nov 2026 08:10:14 GMT")], "");
+        answer.reason = "".into();
+        answer
+    };
+    let judged = |accepted: &Exchange, refused: &Exchange| {
+        let mut population = Population::default();
+        feed(&mut population, accepted);
+        said(&feed(&mut population, refused))
+    };
+    let inner = ("Host", "127.0.0.1:8080");
+    let wss = ("X-Forwarded-Proto", "wss");
+    for (changes, cause) in [
+        (&[][..], "forwarded-proto-missing"),
+        (&[wss], "forwarded-proto-wrong"),
+        (&[inner], "host-rewritten"),
+        (&[("Host", "app.example.test:81"), ("X-Forwarded-Proto", "https")], "port-mismatch"),
+        (&[("Origin", "null")], "origin-null"),
+    ] {
+        let refused = at("/ws", changes, tomcat());
+        let accepted = |path, changes: &[(&str, &str)]| at(path, changes, switching(&[]));
+        assert_eq!(judged(&accepted("/ws", changes), &refused), ("forbidden", LIKELY), "{cause}");
+        // Another path may have another check, and other headers another end.
+        assert_eq!(judged(&accepted("/other", changes), &refused), (cause, LIKELY));
+        let https = [("X-Forwarded-Proto", "https"), ("X-Forwarded-Host", "app.example.test")];
+        assert_eq!(judged(&accepted("/ws", &https), &refused), (cause, LIKELY));
+        let written_out = [changes, &[("Origin", "https://app.example.test:443")][..]].concat();
+        assert_eq!(judged(&accepted("/ws", &written_out), &refused), (cause, LIKELY));
+    }
+    let native = [("Origin", "")];
+    let refused = at("/ws", &native, response(403, &[], ""));
+    let accepted = at("/ws", &native, switching(&[]));
+    assert_eq!(judged(&accepted, &refused), ("forbidden", LIKELY));
+    // What the server itself says stands.
+    let said_so = at("/ws", &[inner], response(403, &[], "bad origin"));
+    let accepted = at("/ws", &[inner], switching(&[]));
+    assert_eq!(judged(&accepted, &said_so), ("host-rewritten", POSSIBLE));
+}
+
+#[test]
 fn ordinary_requests_that_are_refused_alike() {
     let mut population = Population::default();
     let plain = [("Upgrade", ""), ("Connection", "close")];
