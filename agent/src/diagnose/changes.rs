@@ -5,6 +5,7 @@ use super::{
     client::{self, FetchSite},
     forwarded,
     origin::{Authority, Origin},
+    proxies,
 };
 use crate::http::{RequestHead, Version};
 
@@ -229,13 +230,9 @@ pub(super) fn answered_behind(
     }
 }
 
-/// Proxies by the names of their own answers.
-const PROXIES: &[&str] =
-    &["apache", "caddy", "envoy", "haproxy", "kong", "nginx", "squid", "traefik", "varnish"];
-
 /// No leg behind this one was seen: what a proxy said here, it said by itself.
 pub(super) fn answered_alone(verdict: &mut Verdict) {
-    let by_proxy = verdict.server.as_deref().is_some_and(|server| PROXIES.contains(&server));
+    let by_proxy = verdict.server.as_deref().is_some_and(proxies::is_proxy);
     let own = verdict.evidence.iter().any(|evidence| evidence.name == "answer");
     if by_proxy && own {
         verdict.evidence.push(Evidence::new("leg to a backend", "(not seen)"));

@@ -15,6 +15,11 @@ use crate::diagnose::{
     Confidence::{Certain, Likely},
 };
 
+/// Whether `server` is a proxy that answers by itself.
+pub(super) fn is_proxy(server: &str) -> bool {
+    ANSWERS.iter().any(|known| known.server == server)
+}
+
 /// Known answers.
 pub(super) const ANSWERS: &[Fingerprint] = answers! {
     "envoy" [502 503 504] Have("upstream connect error or disconnect/reset before headers")

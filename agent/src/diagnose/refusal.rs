@@ -5,9 +5,10 @@ use super::{
     Cause, Confidence, Evidence,
     case::{Case, Finding, Rule, first},
     comparison::{is_foreign, not_an_origin, origin_refused},
-    fingerprint::{Comparison, Says},
+    fingerprint::{self, Comparison, Says},
     forwarded,
     origin::{Authority, OriginField, Seclusion},
+    proxies,
 };
 
 /// The rules, in order.
@@ -232,6 +233,13 @@ fn untrusted_proxy(case: &Case<'_>) -> Option<Finding> {
     })
 }
 
+/// Whether a known proxy gave the answer.
+fn by_proxy(case: &Case<'_>) -> bool {
+    case.response
+        .and_then(|response| fingerprint::server_name(case.fingerprint, response))
+        .is_some_and(|server| proxies::is_proxy(&server))
+}
+
 /// The status alone.
 fn by_status(case: &Case<'_>) -> Finding {
     let status = case.status().unwrap_or_default();
@@ -247,6 +255,10 @@ fn by_status(case: &Case<'_>) -> Finding {
         408 => Finding::likely(Cause::TimedOut, "the server did not get the request in time"),
         402 | 451 => Finding::likely(Cause::Forbidden, "the server refused"),
         413 | 414 => Finding::likely(Cause::HeaderTooLarge, "the request is too large"),
+        // Servers say 503 of themselves, too.
+        503 if !by_proxy(case) => {
+            Finding::likely(Cause::ServerError, "the server does not serve at the moment")
+        }
         502..=504 | 520..=530 => Finding::likely(
             Cause::UpstreamUnavailable,
             "a gateway's status: the server behind did not answer",
