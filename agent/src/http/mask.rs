@@ -119,7 +119,7 @@ pub(super) fn request_field<'a>(name: &str, value: &'a str) -> Option<Cow<'a, st
     }
     // Drafts 7 to 12 of the protocol called it so.
     if name.eq_ignore_ascii_case("origin") || name.eq_ignore_ascii_case("sec-websocket-origin") {
-        return Some(url(value));
+        return Some(url(value).into());
     }
     if name.eq_ignore_ascii_case("referer") {
         return Some(origin_of(value).into());
@@ -136,7 +136,7 @@ pub(super) fn response_field<'a>(name: &str, value: &'a str) -> Option<Cow<'a, s
         return Some(MASKED.into());
     }
     if name.eq_ignore_ascii_case("location") {
-        return Some(url(value));
+        return Some(url(value).into());
     }
     if name.eq_ignore_ascii_case("www-authenticate") {
         // The scheme tells which credentials are wanted; challenges carry nonces.
@@ -185,14 +185,12 @@ fn subprotocol(token: &str) -> String {
     if looks_like_credential(token) { MASKED.to_owned() } else { token.to_owned() }
 }
 
-/// Words after which applications put a token into `Sec-WebSocket-Protocol`.
+/// Words after which applications put a token into `Sec-WebSocket-Protocol`, alone or as the last part of a name
+/// (`access_token`, `x-api-key`).
 fn is_marker(word: &str) -> bool {
     const MARKERS: &[&str] = &[
-        "access_token",
         "accesstoken",
         "apikey",
-        "api_key",
-        "api-key",
         "auth",
         "authentication",
         "authorization",
@@ -206,7 +204,7 @@ fn is_marker(word: &str) -> bool {
         "ticket",
         "token",
     ];
-    listed(MARKERS, word)
+    word.rsplit(['-', '_', '.']).next().is_some_and(|last| listed(MARKERS, last))
 }
 
 /// Whether a token has the look of a random value rather than of a name that somebody chose.
@@ -227,7 +225,8 @@ pub(super) fn looks_like_credential(token: &str) -> bool {
     })
 }
 
-/// A path without its query and fragment, and with segments that are credentials masked.
+/// A path without its query and fragment, and with path parameters (RFC 3986 section 3.3: servlets' `;jsessionid=`)
+/// and segments that are credentials masked.
 pub(super) fn path(target: &str) -> String {
     let bare = target.split(['?', '#']).next().unwrap_or_default();
     let secret = |segment: &str| {
@@ -235,20 +234,42 @@ pub(super) fn path(target: &str) -> String {
         (segment.starts_with("eyJ") && segment.len() > 20)
             || (segment.len() > 64 && looks_like_credential(segment))
     };
-    if !bare.split('/').any(secret) {
-        return bare.to_owned();
+    let mut out = String::with_capacity(bare.len());
+    for (i, segment) in bare.split('/').enumerate() {
+        if i > 0 {
+            out.push('/');
+        }
+        let (name, parameters) = match segment.split_once(';') {
+            Some((name, parameters)) => (name, Some(parameters)),
+            None => (segment, None),
+        };
+        out.push_str(if secret(name) { MASKED } else { name });
+        if parameters.is_some() {
+            out.push(';');
+            out.push_str(MASKED);
+        }
     }
-    let parts: Vec<_> =
-        bare.split('/').map(|part| if secret(part) { MASKED } else { part }).collect();
-    parts.join("/")
+    out
 }
 
-/// A URL without user information, and with the query's content masked.
-fn url(value: &str) -> Cow<'_, str> {
-    match value.split_once(['?', '#']) {
-        Some((bare, _)) => format!("{}?{MASKED}", without_userinfo(bare)).into(),
-        None => without_userinfo(value),
+/// A URL without user information, with its path as [`path`] shows it, and with the query's content masked.
+fn url(value: &str) -> String {
+    let (bare, query) = match value.split_once(['?', '#']) {
+        Some((bare, _)) => (bare, true),
+        None => (value, false),
+    };
+    let bare = without_userinfo(bare);
+    // The name of a host may be longer than what counts as a name in a path.
+    let at = authority_at(&bare);
+    let (before, rest) = bare.split_at_checked(at).unwrap_or_default();
+    let host = if at == 0 { 0 } else { rest.find('/').unwrap_or(rest.len()) };
+    let (authority, behind) = rest.split_at_checked(host).unwrap_or_default();
+    let mut out = format!("{}{authority}{}", path(before), path(behind));
+    if query {
+        out.push('?');
+        out.push_str(MASKED);
     }
+    out
 }
 
 /// The scheme and authority of a URL, without user information.
@@ -258,19 +279,23 @@ fn origin_of(value: &str) -> String {
     without_userinfo(&format!("{scheme}://{authority}")).into_owned()
 }
 
+/// Where the authority of a URL starts: behind `scheme://` or `//`, else at its start.
+fn authority_at(value: &str) -> usize {
+    match value.split_once("//") {
+        Some((scheme, rest)) if scheme.is_empty() || scheme.ends_with(':') => {
+            value.len() - rest.len()
+        }
+        _ => 0,
+    }
+}
+
 /// `value` with the user information of its authority masked.
 fn without_userinfo(value: &str) -> Cow<'_, str> {
-    let (scheme, rest) = match value.split_once("://") {
-        Some((scheme, rest)) => (Some(scheme), rest),
-        None => (None, value),
-    };
+    let (scheme, rest) = value.split_at_checked(authority_at(value)).unwrap_or_default();
     let authority = rest.split('/').next().unwrap_or_default();
     let Some((_, host)) = authority.rsplit_once('@') else { return value.into() };
     let path = rest.strip_prefix(authority).unwrap_or_default();
-    match scheme {
-        Some(scheme) => format!("{scheme}://{MASKED}@{host}{path}").into(),
-        None => format!("{MASKED}@{host}{path}").into(),
-    }
+    format!("{scheme}{MASKED}@{host}{path}").into()
 }
 
 #[cfg(test)]
@@ -283,7 +308,9 @@ mod tests {
             "chat",
             "mqtt",
             "v10.stomp",
+            "v12.stomp",
             "wamp.2.json",
+            "graphql-ws",
             "graphql-transport-ws",
             "actioncable-v1-json",
             "actioncable-unsupported",
@@ -294,6 +321,8 @@ mod tests {
             "vite-hmr",
         ] {
             assert_eq!(subprotocols(name), name);
+            let offered = format!("{name}, chat");
+            assert_eq!(subprotocols(&offered), offered, "what follows it stays too");
         }
         for (sent, seen) in [
             ("chat, eyJhbGciOiJIUzI1NiJ9.e30.x", "chat, <masked>"),
@@ -301,6 +330,9 @@ mod tests {
             ("access_token, hunter2, chat", "access_token, <masked>, chat"),
             ("base64url.bearer.authorization.k8s.io.aHVudGVy", "base64url.bearer.<masked>"),
             ("token-hunter2", "token-<masked>"),
+            ("auth-token, hunter2", "auth-<masked>, <masked>"),
+            ("x-api-key, s3cr3tpass", "x-api-key, <masked>"),
+            ("v1.session, hunter2, chat", "v1.session, <masked>, chat"),
             ("550e8400-e29b-41d4-a716-446655440000", "<masked>"),
             ("aGVsbG8gd29ybGQ5", "<masked>"),
         ] {
@@ -316,9 +348,35 @@ mod tests {
         );
         assert_eq!(url("https://x.example"), "https://x.example");
         assert_eq!(url("null"), "null");
+        assert_eq!(url("//bob:pw@x.example/a"), "//<masked>@x.example/a");
         assert_eq!(origin_of("https://bob:pw@x.example/a?token=1"), "https://<masked>@x.example");
         assert_eq!(path("/a/b?x=1#y"), "/a/b");
         assert_eq!(path("/ws/eyJhbGciOiJIUzI1NiJ9.e30.x"), "/ws/<masked>");
+    }
+
+    #[test]
+    fn paths_lose_their_parameters_and_those_of_urls_are_paths_too() {
+        let session = ";jsessionid=6725F461EB18FCE30107706921C61012";
+        let token = "eyJhbGciOiJIUzI1NiJ9.e30.x";
+        let host = format!("{}.example", "a-load-balancer.".repeat(5));
+        for (sent, seen) in [
+            (format!("/ws/chat{session}"), "/ws/chat;<masked>".to_owned()),
+            (format!("/a;v=1/b{session}/c"), "/a;<masked>/b;<masked>/c".to_owned()),
+            (format!("/magic/{token}"), "/magic/<masked>".to_owned()),
+            ("/rooms/4711/ws".to_owned(), "/rooms/4711/ws".to_owned()),
+        ] {
+            assert_eq!(path(&sent), seen);
+            assert_eq!(url(&sent), seen);
+            assert_eq!(url(&format!("//h{sent}")), format!("//h{seen}"));
+            let sent = format!("https://bob:pw@{host}{sent}#x");
+            assert_eq!(url(&sent), format!("https://<masked>@{host}{seen}?<masked>"));
+        }
+        assert_eq!(url(token), "<masked>");
+        assert_eq!(url(&format!("/{token}/http://b@x/a")), "/<masked>/http://<masked>@x/a");
+        assert_eq!(
+            response_field("Location", &format!("/magic/{token}")).unwrap(),
+            "/magic/<masked>"
+        );
     }
 
     #[test]
