@@ -14,12 +14,15 @@ use std::{borrow::Cow, collections::BTreeMap};
 use serde::{Deserialize, Serialize};
 
 pub use self::{
-    build::{MAX_VALUE, UNSEEN, origin, timestamp},
+    build::{UNSEEN, origin, timestamp},
     origin::normalised_origin,
     workload::{UNKNOWN, Workload},
 };
 use crate::diagnose::{Cause, Confidence};
-pub use crate::diagnose::{Change, Evidence, Outcome, Policy, ProxyChange, Scheme};
+pub use crate::{
+    diagnose::{Change, Evidence, Outcome, Policy, ProxyChange, Scheme},
+    http::MAX_VALUE,
+};
 
 /// One line of `--json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     handshake::{CloseBy, EarlyClose, End, Opening, Role},
-    http::{Headers, Version},
+    http::{Headers, SUBPROTOCOLS, Version},
 };
 
 /// The rules, in the order of RFC 6455 section 4.1; then what followed.
@@ -168,7 +168,8 @@ fn subprotocol(case: &Case<'_>) -> Option<Finding> {
     let offer = if offered.is_empty() {
         Evidence::absent("Sec-WebSocket-Protocol")
     } else {
-        Evidence::new("Sec-WebSocket-Protocol", &format!("({} offered)", offered.len()))
+        let more = if offered.len() < SUBPROTOCOLS { "" } else { " or more" };
+        Evidence::new("Sec-WebSocket-Protocol", &format!("({}{more} offered)", offered.len()))
     };
     let evidence =
         |summary: &str| [offer, Evidence::new("Sec-WebSocket-Protocol (answer)", summary)];
@@ -200,7 +201,8 @@ fn subprotocol(case: &Case<'_>) -> Option<Finding> {
             };
             Some(finding.with(evidence("(absent)")))
         }
-        [one] if offered.contains(one) => None,
+        // It may be one of those that were not kept.
+        [one] if offered.contains(one) || offered.len() >= SUBPROTOCOLS => None,
         [_] => Some(
             Finding::certain(
                 Cause::SubprotocolMismatch,

@@ -1,7 +1,8 @@
 //! The leg into a proxy and the leg to its backend, joined by `Sec-WebSocket-Key`: what the proxy changed.
 //!
 //! In: exchanges with their verdicts, as they are settled. Out: the same, a moment later, with what the other
-//! legs show. Bounds: [`KEYS`], [`LEGS`], [`HOLD`]; a leg that is not found costs nothing but the join.
+//! legs show. Bounds: [`KEYS`], [`LEGS`], [`KEPT`], [`BYTES`], [`HOLD`], [`HELD`]; a leg that is not found costs nothing
+//! but the join.
 
 use std::{
     collections::VecDeque,
@@ -24,6 +25,12 @@ use crate::{
 pub const KEYS: NonZeroUsize = NonZeroUsize::new(2048).unwrap();
 /// At most so many legs of one key are remembered; more are not joined. Chains of proxies are shorter.
 pub const LEGS: usize = 8;
+/// A leg is remembered for so long after its answer: a proxy that waits for another backend does so until its timeout
+/// (nginx: 60 s).
+pub const KEPT: Duration = Duration::from_secs(60);
+/// At most so many bytes are held, of legs that are remembered and of handshakes that wait: a head has up to 64 KiB. At
+/// the bound the same happens as at [`KEYS`] and, when that is not enough, as at [`HELD`].
+pub const BYTES: usize = 32 * 1024 * 1024;
 /// A failed handshake waits so long for the leg into the proxy, which is answered a moment after the one
 /// behind it. Accepted ones do not wait.
 pub const HOLD: Duration = Duration::from_millis(100);
@@ -73,6 +80,12 @@ impl Leg {
         }
     }
 
+    /// How many bytes it takes. What waits holds the same head, but need not.
+    fn held(&self) -> usize {
+        let verdict = self.verdict.as_deref().map_or(0, Verdict::held);
+        size_of::<Self>() + self.request.held() + verdict
+    }
+
     /// Whether `inner` can be the leg that a proxy made to answer this one: asked later, answered earlier,
     /// and of another listener.
     fn encloses(&self, inner: &Self) -> bool {
@@ -89,6 +102,8 @@ pub struct Legs {
     hasher: RandomState,
     keys: LruCache<u64, Vec<Leg>>,
     held: VecDeque<(Duration, Exchange, Verdict)>,
+    /// How many bytes `keys` and `held` take.
+    bytes: usize,
     now: Duration,
     forgotten: u64,
 }
@@ -99,6 +114,7 @@ impl Default for Legs {
             hasher: RandomState::new(),
             keys: LruCache::new(KEYS),
             held: VecDeque::new(),
+            bytes: 0,
             now: Duration::ZERO,
             forgotten: 0,
         }
@@ -111,6 +127,11 @@ impl Legs {
         self.forgotten
     }
 
+    /// How many bytes are held.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Takes a judged exchange; hands on what need not wait any longer.
     pub fn take(&mut self, exchange: Exchange, verdict: Verdict, out: &mut dyn FnMut(Joined)) {
         self.remember(&exchange);
@@ -119,9 +140,15 @@ impl Legs {
             let (changes, proxy) = (Vec::new(), None);
             out(Joined { exchange, verdict, changes, proxy });
         } else {
+            self.bytes += exchange.held() + verdict.held();
             self.held.push_back((self.now + HOLD, exchange, verdict));
         }
-        if self.held.len() > HELD {
+        while self.bytes > BYTES
+            && let Some((_, legs)) = self.keys.pop_lru()
+        {
+            self.forget(&legs);
+        }
+        while self.held.len() > HELD || (self.bytes > BYTES && !self.held.is_empty()) {
             self.forgotten += 1;
             self.release(out);
         }
@@ -134,6 +161,13 @@ impl Legs {
         while self.held.front().is_some_and(|(due, ..)| *due <= self.now) {
             self.release(out);
         }
+        // The one that was longest not seen comes first.
+        while let Some((_, legs)) = self.keys.peek_lru()
+            && legs.iter().all(|leg| leg.answered + KEPT <= self.now)
+            && let Some((_, legs)) = self.keys.pop_lru()
+        {
+            self.forget(&legs);
+        }
     }
 
     /// Nothing more will come: hands on everything.
@@ -145,18 +179,25 @@ impl Legs {
 
     fn remember(&mut self, exchange: &Exchange) {
         let Some(key) = self.key(exchange) else { return };
+        let leg = Leg::of(exchange);
+        let held = leg.held();
         if let Some(legs) = self.keys.get_mut(&key) {
-            if legs.len() < LEGS {
-                legs.push(Leg::of(exchange));
-            } else {
+            if legs.len() >= LEGS {
                 self.forgotten += 1;
+                return;
             }
-        } else {
-            let evicted = self.keys.push(key, vec![Leg::of(exchange)]);
-            let recent =
-                |(_, legs): (u64, Vec<Leg>)| legs.iter().any(|leg| leg.answered + HOLD > self.now);
-            self.forgotten += u64::from(evicted.is_some_and(recent));
+            legs.push(leg);
+        } else if let Some((_, legs)) = self.keys.push(key, vec![leg]) {
+            self.forget(&legs);
         }
+        self.bytes += held;
+    }
+
+    /// The legs of a key are no longer remembered.
+    fn forget(&mut self, legs: &[Leg]) {
+        self.bytes -= legs.iter().map(Leg::held).sum::<usize>();
+        let recent = legs.iter().any(|leg| leg.answered + HOLD > self.now);
+        self.forgotten += u64::from(recent);
     }
 
     fn key(&self, exchange: &Exchange) -> Option<u64> {
@@ -167,6 +208,7 @@ impl Legs {
     /// Hands on the one that waits longest.
     fn release(&mut self, out: &mut dyn FnMut(Joined)) {
         let Some((_, exchange, mut verdict)) = self.held.pop_front() else { return };
+        self.bytes -= exchange.held() + verdict.held();
         let key = self.key(&exchange);
         let legs = key.and_then(|key| self.keys.peek(&key));
         let legs = legs.map(Vec::as_slice).unwrap_or_default();
@@ -196,7 +238,9 @@ impl Legs {
         };
         let legs = key.and_then(|key| self.keys.peek_mut(&key));
         if let Some(leg) = legs.and_then(|legs| legs.iter_mut().find(own)) {
+            let before = leg.held();
             leg.verdict = Some(Box::new(verdict.clone()));
+            self.bytes = self.bytes + leg.held() - before;
         }
         out(Joined { exchange, verdict, changes: found, proxy });
     }

@@ -27,6 +27,8 @@ mod structure;
 mod tests;
 mod verdict;
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 pub use forwarded::scheme;
@@ -36,7 +38,10 @@ pub use verdict::{
     Change, EVIDENCE_VALUE, Evidence, Outcome, Policy, ProxyChange, Scheme, Verdict,
 };
 
-use crate::handshake::{Answer, Exchange};
+use crate::{
+    handshake::{Answer, Exchange},
+    http::bounded,
+};
 use case::{Case, Finding, first};
 
 /// How sure a verdict is.
@@ -198,7 +203,11 @@ fn verdict(outcome: Outcome, finding: Option<Finding>, server: Option<String>) -
     let own_fix = finding.as_ref().and_then(|found| found.fix);
     let confidence = finding.as_ref().map(|found| found.confidence);
     let presumed = finding.as_ref().is_some_and(|found| found.presumed);
-    let (evidence, summary) = finding.map(|f| (f.evidence, f.summary)).unwrap_or_default();
+    let (evidence, mut summary) = finding.map(|f| (f.evidence, f.summary)).unwrap_or_default();
+    if let Cow::Owned(text) = &summary {
+        // Some quote what the client sent.
+        summary = bounded(text).into();
+    }
     Verdict {
         outcome,
         cause,

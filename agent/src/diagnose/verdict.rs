@@ -32,6 +32,14 @@ pub struct Verdict {
     pub server: Option<String>,
 }
 
+impl Verdict {
+    /// How many bytes it takes.
+    pub(super) fn held(&self) -> usize {
+        let evidence = self.evidence.iter().map(|one| size_of::<Evidence>() + one.value.len());
+        size_of::<Self>() + self.summary.len() + evidence.sum::<usize>()
+    }
+}
+
 /// What became of an opening handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

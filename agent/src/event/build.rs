@@ -9,11 +9,9 @@ use super::{ClosedBy, ClosureEvent, HandshakeEvent, Initiator, Policy, RoleName}
 use crate::{
     diagnose::{Verdict, ending::Why, scheme},
     handshake::{Answer, CloseBy, Closure, End, Exchange, Role},
-    http::Headers,
+    http::{Headers, bounded},
 };
 
-/// The most characters of a value that a client chose; a longer one is cut and ends in `…`.
-pub const MAX_VALUE: usize = 1024;
 /// The origin of a connection that is older than the agent.
 pub const UNSEEN: &str = "unseen";
 
@@ -125,24 +123,16 @@ pub fn timestamp(since_epoch: Duration) -> String {
     format!("{time:.6}")
 }
 
-/// The value, cut to [`MAX_VALUE`] characters.
-fn bounded(value: &str) -> String {
-    // A character has at least a byte.
-    if value.len() <= MAX_VALUE || value.chars().count() <= MAX_VALUE {
-        return value.to_owned();
-    }
-    value.chars().take(MAX_VALUE).chain(['…']).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use super::{MAX_VALUE, bounded, timestamp};
+    use super::timestamp;
     use crate::{
         diagnose::{Confidence, ending::Reason},
         event::{ClosedBy, ClosureEvent, Initiator, RoleName},
         handshake::{CloseBy, Closure, Connection, End, Opened, Role},
+        http::{MAX_VALUE, bounded},
     };
 
     fn closure() -> Closure {
@@ -226,6 +216,8 @@ mod tests {
     fn a_value_that_is_too_long_is_cut_between_characters() {
         let fits = "ü".repeat(MAX_VALUE);
         assert_eq!(bounded(&fits), fits);
-        assert_eq!(bounded(&(fits.clone() + "x")), fits + "…");
+        let cut = bounded(&(fits.clone() + "x"));
+        assert_eq!(cut, fits + "…");
+        assert_eq!(bounded(&cut), cut);
     }
 }

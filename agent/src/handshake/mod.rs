@@ -71,7 +71,8 @@ pub struct Closure {
     pub violation: Option<(Violation, End)>,
 }
 
-/// What a closure says of the handshake that opened the connection.
+/// What a closure says of the handshake that opened the connection, cut to what an event shows: it is kept for as long
+/// as the connection is open.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Opened {
     /// The `Origin` fields as received, joined by `, `; `None` when there was none.
@@ -141,6 +142,23 @@ pub struct Exchange {
     pub duration: Duration,
     /// What followed a 101 in its first moments; `None` for every other answer.
     pub opening: Option<Opening>,
+}
+
+impl Exchange {
+    /// How many bytes it takes, with its request.
+    pub fn held(&self) -> usize {
+        size_of::<Self>() + self.request.held() + self.answer.held()
+    }
+}
+
+impl Answer {
+    /// How many bytes it takes.
+    fn held(&self) -> usize {
+        match self {
+            Self::Response(head) => head.held(),
+            _ => 0,
+        }
+    }
 }
 
 /// What came back for a request.

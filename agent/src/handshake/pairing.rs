@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     assemble::{Listener, bounded},
-    http::RequestHead,
+    http::{self, RequestHead},
 };
 
 /// How many connections may have a handshake under way. At the bound the one that was quiet longest is
@@ -31,6 +31,9 @@ const HANDSHAKES_MAX: NonZeroUsize = NonZeroUsize::new(32 * 1024).unwrap();
 /// counted ([`Counters::evicted_tunnels`]); its closure then has no origin.
 const TUNNELS_MAX: NonZeroUsize = NonZeroUsize::new(256 * 1024).unwrap();
 
+/// How many bytes of origins and paths are remembered of them. At the bound the same happens.
+const TUNNEL_BYTES: usize = 32 * 1024 * 1024;
+
 /// How many ended connections are remembered, so that what still comes of them is no other end: the socket is
 /// closed, or, behind that, segments of the other side that crossed it are answered with RST. At the bound the
 /// oldest is forgotten.
@@ -40,7 +43,7 @@ const ENDED_MAX: NonZeroUsize = NonZeroUsize::new(8 * 1024).unwrap();
 /// handshake has no process and no name.
 const HOLDERS_MAX: NonZeroUsize = NonZeroUsize::new(32 * 1024).unwrap();
 
-/// How many bytes of heads are held in all. At the bound the same happens as at [`HANDSHAKES_MAX`].
+/// How many bytes of heads are held in all, of handshakes under way and of those whose first moments are not over. At the bound the same happens as at [`HANDSHAKES_MAX`].
 const HELD_MAX: usize = 64 * 1024 * 1024;
 
 /// How long an answer may be without all of the content that fingerprints want, once its head is there.
@@ -107,6 +110,7 @@ pub struct Pairing {
     held: usize,
     connections: LruCache<u64, Handshaking>,
     tunnels: LruCache<u64, Tunnel>,
+    tunnel_bytes: usize,
     /// How many of `tunnels` have no handshake, of this host as the server and as the client.
     unseen: (usize, usize),
     /// Connections whose end was told, and of which something may still come.
@@ -133,6 +137,7 @@ impl Pairing {
             held: 0,
             connections: bounded(HANDSHAKES_MAX),
             tunnels: bounded(TUNNELS_MAX),
+            tunnel_bytes: 0,
             unseen: (0, 0),
             ended: bounded(ENDED_MAX),
             closing: VecDeque::new(),
@@ -404,23 +409,34 @@ impl Pairing {
     }
 
     fn remember(&mut self, cookie: u64, tunnel: Tunnel) {
+        self.tunnel_bytes += tunnel.held();
         if let Some(unseen) = self.unseen_of(&tunnel) {
             *unseen += 1;
         }
         if let Some((other, old)) = self.tunnels.push(cookie, tunnel) {
             self.counters.evicted_tunnels += u64::from(other != cookie);
-            if let Some(unseen) = self.unseen_of(&old) {
-                *unseen -= 1;
-            }
+            self.uncount(&old);
+        }
+        while self.tunnel_bytes > TUNNEL_BYTES
+            && let Some((_, old)) = self.tunnels.pop_lru()
+        {
+            self.counters.evicted_tunnels += 1;
+            self.uncount(&old);
         }
     }
 
     fn take_tunnel(&mut self, cookie: u64) -> Option<Tunnel> {
         let tunnel = self.tunnels.pop(&cookie)?;
-        if let Some(unseen) = self.unseen_of(&tunnel) {
+        self.uncount(&tunnel);
+        Some(tunnel)
+    }
+
+    /// A connection is no longer remembered.
+    fn uncount(&mut self, tunnel: &Tunnel) {
+        self.tunnel_bytes -= tunnel.held();
+        if let Some(unseen) = self.unseen_of(tunnel) {
             *unseen -= 1;
         }
-        Some(tunnel)
     }
 
     /// Where a connection is counted whose handshake was not seen.
@@ -465,8 +481,8 @@ impl Pairing {
         let Some(state) = self.connections.peek_mut(&cookie) else { return };
         let held = state.pending.held();
         let mut settled = state.pending.settle(why, self.losses.now(), now, nanos(OPENING));
-        self.held = self.held.saturating_sub(held - state.pending.held());
         let opened = state.pending.opened.take();
+        self.held = (self.held + state.pending.held()).saturating_sub(held);
         let connection = state.connection.clone();
         let mut opening = None;
         if let Some(opened) = opened {
@@ -538,8 +554,8 @@ fn exchange(
 fn remembered(request: &RequestHead) -> Opened {
     let origins: Vec<_> = request.headers.all("origin").collect();
     Opened {
-        origin: (!origins.is_empty()).then(|| origins.join(", ").into()),
-        path: request.path.clone(),
+        origin: (!origins.is_empty()).then(|| http::bounded(&origins.join(", ")).into()),
+        path: http::bounded(&request.path).into(),
     }
 }
 

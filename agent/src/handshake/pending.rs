@@ -37,6 +37,13 @@ pub(super) struct Settled {
     pub(super) answered_ns: u64,
 }
 
+impl Settled {
+    /// How many bytes it takes.
+    fn held(&self) -> usize {
+        self.request.held() + self.answer.held()
+    }
+}
+
 /// A 101 whose first moments are not over.
 pub(super) struct Opened {
     pub(super) settled: Settled,
@@ -94,9 +101,14 @@ impl Pending {
         }
     }
 
-    /// How many bytes it holds.
+    /// How many bytes it holds: of heads, read or not.
     pub(super) fn held(&self) -> usize {
-        self.request.held() + self.response.held()
+        let asked = self.asked.iter().map(|asked| match asked {
+            Asked::Handshake(handshake) => handshake.head.held(),
+            Asked::Ordinary { .. } => 0,
+        });
+        let opened = self.opened.as_ref().map_or(0, |opened| opened.settled.held());
+        self.request.held() + self.response.held() + asked.sum::<usize>() + opened
     }
 
     /// Whether its request was too large to be read whole.

@@ -7,7 +7,7 @@ use wstap_common::record::{HalfSummary, Kind, Record, Summary, flags, half, half
 use zerocopy::{FromZeros, IntoBytes};
 
 use super::*;
-use crate::http::Defect;
+use crate::http::{Defect, MAX_VALUE};
 
 const GET: &[u8] = b"GET /chat?x HTTP/1.1\r\nHost: x\r\nOrigin: http://o\r\nUpgrade: websocket\r\n\
     Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
@@ -20,12 +20,14 @@ struct Bench {
     pairing: Pairing,
     said: Vec<Observation>,
     now: u64,
+    /// The connection that records are about.
+    cookie: u64,
 }
 
 impl Bench {
     fn new() -> Self {
         let pairing = Pairing::new(Limits::default(), Duration::from_secs(1000));
-        Self { pairing, said: Vec::new(), now: 1000 * MS }
+        Self { pairing, said: Vec::new(), now: 1000 * MS, cookie: 1 }
     }
 
     fn record(
@@ -39,7 +41,7 @@ impl Bench {
     ) {
         self.now += MS;
         let mut record = Record::new_zeroed();
-        record.cookie = 1;
+        record.cookie = self.cookie;
         record.time_ns = self.now;
         record.local_port = 80;
         record.peer_port = 5000;
@@ -550,6 +552,58 @@ fn pipelined_behind_ordinary_requests() {
     assert_eq!(status(&bench.exchange()), 403);
     bench.wait(2_000);
     assert_eq!(status(&bench.exchange()), 101);
+}
+
+#[test]
+fn heads_that_were_read_count_too() {
+    let mut bench = Bench::new();
+    let head = |filler: &str| [&GET[..GET.len() - 2], filler.as_bytes(), b"\r\n\r\n"].concat();
+    let long = head(&format!("Via: {}", "b".repeat(60_000)));
+    // 90 MB, all of them within the first moments behind their 101.
+    for n in 1..=1500 {
+        bench.cookie = n;
+        bench.request(100, &long);
+        bench.now -= MS;
+        bench.response(500, SWITCHING);
+        bench.now -= MS;
+    }
+    let evicted = bench.pairing.counters().evicted_handshakes;
+    assert!((300..1000).contains(&evicted), "{evicted}");
+    assert_eq!(bench.said.len() as u64, evicted);
+    bench.wait(1_100);
+    assert_eq!(bench.said.len(), 1500);
+    // Nothing is counted for good.
+    bench.cookie = 5000;
+    bench.request(100, &long);
+    assert_eq!(bench.pairing.counters().evicted_handshakes, evicted);
+}
+
+#[test]
+fn what_an_open_connection_keeps_of_its_handshake_is_bounded() {
+    let mut bench = Bench::new();
+    let request = format!(
+        "GET /{} HTTP/1.1\r\nOrigin: http://{}\r\nSec-WebSocket-Key: a\r\n\r\n",
+        "p/".repeat(MAX_VALUE),
+        "😀".repeat(MAX_VALUE)
+    );
+    for n in 1..=8000 {
+        bench.cookie = n;
+        bench.request(100, request.as_bytes());
+        bench.response(500, SWITCHING);
+        bench.wait(0);
+    }
+    // 5 KiB each: 32 MiB hold some 6,500.
+    let evicted = bench.pairing.counters().evicted_tunnels;
+    assert!((1000..2000).contains(&evicted), "{evicted}");
+    assert_eq!(bench.pairing.occupancy().1 as u64, 8000 - evicted);
+    bench.said.clear();
+    bench.wait(2_000);
+    bench.said.clear();
+    bench.summary(Kind::Closed, 0, flags::TUNNEL, Summary::default());
+    bench.wait(100);
+    let handshake = bench.closure().handshake.expect("was seen");
+    let lengths = (handshake.origin.unwrap().chars().count(), handshake.path.chars().count());
+    assert_eq!(lengths, (MAX_VALUE + 1, MAX_VALUE + 1));
 }
 
 #[test]

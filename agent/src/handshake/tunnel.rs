@@ -30,6 +30,14 @@ pub(super) fn is_over(summary: &Summary) -> bool {
     (request | response) & half_flags::RST != 0 || request & response & half_flags::FIN != 0
 }
 
+impl Tunnel {
+    /// How many bytes of texts it holds.
+    pub(super) fn held(&self) -> usize {
+        let origin = |opened: &Opened| opened.origin.as_ref().map_or(0, |origin| origin.len());
+        self.handshake.as_ref().map_or(0, |opened| opened.path.len() + origin(opened))
+    }
+}
+
 /// Who sends the half with this number.
 pub(super) fn sender(role: Role, of: u8) -> End {
     if (of == half::REQUEST) == (role == Role::Server) { End::Peer } else { End::Local }

@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use super::MASKED;
+use super::{MASKED, SUBPROTOCOLS};
 
 /// Request fields whose value is kept.
 const REQUEST: &[&str] = &[
@@ -149,11 +149,11 @@ fn listed(names: &[&str], name: &str) -> bool {
     names.iter().any(|listed| listed.eq_ignore_ascii_case(name))
 }
 
-/// A list of subprotocols with everything that looks like a credential masked.
+/// The first [`SUBPROTOCOLS`] of a list, with everything that looks like a credential masked.
 fn subprotocols(value: &str) -> String {
     let mut after_marker = false;
-    let mut out = String::with_capacity(value.len());
-    for (i, token) in value.split(',').enumerate() {
+    let mut out = String::new();
+    for (i, token) in value.split(',').take(SUBPROTOCOLS).enumerate() {
         if i > 0 {
             out.push_str(", ");
         }

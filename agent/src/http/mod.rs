@@ -51,6 +51,33 @@ impl std::fmt::Debug for Secret {
 /// What stands for a value that is there and must not be shown.
 pub const MASKED: &str = "<masked>";
 
+/// The most characters of a value that a client chose, in an event; a longer one is cut and ends in `…`.
+pub const MAX_VALUE: usize = 1024;
+
+/// The value, cut to [`MAX_VALUE`] characters.
+pub fn bounded(value: &str) -> String {
+    // A character has at least a byte.
+    if value.len() <= MAX_VALUE || value.chars().count() <= MAX_VALUE {
+        return value.to_owned();
+    }
+    value.chars().take(MAX_VALUE).chain(['…']).collect()
+}
+
+/// At most so many subprotocols of a head are kept: each is a piece of memory, and 64 KiB could name 32,000. Where there
+/// are so many, there may have been more.
+pub const SUBPROTOCOLS: usize = 64;
+
+/// Adds the elements of one `Sec-WebSocket-Protocol` value, as far as there is room for them.
+fn keep_subprotocols(kept: &mut Vec<Secret>, value: &str) {
+    let tokens = value.split(',').map(str::trim).filter(|token| !token.is_empty());
+    kept.extend(tokens.take(SUBPROTOCOLS - kept.len().min(SUBPROTOCOLS)).map(Secret::new));
+}
+
+/// How many bytes subprotocols take.
+fn held(subprotocols: &[Secret]) -> usize {
+    subprotocols.iter().map(|token| size_of::<Secret>() + token.0.len()).sum()
+}
+
 /// What was wrong with a head that could be read all the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Defect {
@@ -112,6 +139,11 @@ impl Headers {
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> + 'a {
         let named = self.fields.iter().filter(move |field| self.is(field, name));
         named.map(|(_, middle, end)| self.part(*middle, *end))
+    }
+
+    /// How many bytes they take.
+    fn held(&self) -> usize {
+        self.text.capacity() + self.fields.capacity() * size_of::<(usize, usize, usize)>()
     }
 
     fn is(&self, &(start, middle, _): &(usize, usize, usize), name: &str) -> bool {
@@ -180,10 +212,19 @@ pub struct RequestHead {
     pub headers: Headers,
     /// `Sec-WebSocket-Key` as sent, for the accept check and for joining legs; repeated fields are joined by `, `.
     pub key: Option<Secret>,
-    /// The subprotocols as offered, unmasked, in order: for comparing with the answer's.
+    /// The subprotocols as offered, unmasked, in order: for comparing with the answer's. At most [`SUBPROTOCOLS`].
     pub subprotocols: Vec<Secret>,
     /// What was wrong with the head, if it is not a regular one.
     pub defect: Option<Defect>,
+}
+
+impl RequestHead {
+    /// How many bytes it takes.
+    pub fn held(&self) -> usize {
+        let key = self.key.as_ref().map_or(0, |key| key.0.len());
+        let texts = self.method.len() + self.path.len() + key;
+        size_of::<Self>() + texts + self.headers.held() + held(&self.subprotocols)
+    }
 }
 
 /// The head of the answer, and the first bytes of its body.
@@ -197,11 +238,19 @@ pub struct ResponseHead {
     pub reason: Box<str>,
     /// The allow-listed fields.
     pub headers: Headers,
-    /// The subprotocols that the answer names, unmasked (more than one is a fault of its own).
+    /// The subprotocols that the answer names, unmasked (more than one is a fault of its own). At most [`SUBPROTOCOLS`].
     pub subprotocols: Vec<Secret>,
     /// At most [`BODY_PREFIX`] bytes of the content (a chunked body's chunk-size line is skipped).
     /// For fingerprints only: it never reaches a sink.
     pub body: Box<[u8]>,
+}
+
+impl ResponseHead {
+    /// How many bytes it takes.
+    pub fn held(&self) -> usize {
+        let texts = self.reason.len() + self.body.len();
+        size_of::<Self>() + texts + self.headers.held() + held(&self.subprotocols)
+    }
 }
 
 /// How many bytes of a response's content are kept for fingerprints.

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use super::{
     Defect, Extent, Headers, MASKED, ParseError, RequestHead, Secret, Version,
     framing::{Framing, Start, head_end, message_start},
-    head, mask,
+    head, keep_subprotocols, mask,
 };
 
 /// A request at the start of some bytes.
@@ -109,7 +109,7 @@ fn request_head<'a>(
         if name.eq_ignore_ascii_case("sec-websocket-key") {
             keys.push(value.trim().to_owned());
         } else if name.eq_ignore_ascii_case("sec-websocket-protocol") {
-            subprotocols.extend(tokens(&value));
+            keep_subprotocols(&mut subprotocols, &value);
         }
         if let Some(kept) = mask::request_field(name, &value) {
             headers.push(name, &kept);
@@ -126,11 +126,6 @@ fn request_head<'a>(
         subprotocols,
         defect,
     }
-}
-
-/// The elements of one `Sec-WebSocket-Protocol` value.
-pub(super) fn tokens(value: &str) -> impl Iterator<Item = Secret> {
-    value.split(',').map(str::trim).filter(|token| !token.is_empty()).map(Secret::new)
 }
 
 /// The path of a target without its query: that of an absolute-form target (RFC 9112 section 3.2.2) is what
@@ -155,6 +150,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::http::SUBPROTOCOLS;
 
     fn handshake(bytes: &[u8]) -> RequestHead {
         parse_request(bytes).expect("parses").handshake.expect("is a handshake")
@@ -243,6 +239,21 @@ mod tests {
             parse_truncated_request(&head.as_bytes()[..head.len() - 2]).expect("shows a handshake");
         assert_eq!(cut.defect, Some(Defect::Truncated));
         assert_eq!(parse_truncated_request(&head.as_bytes()[..1000]), None);
+    }
+
+    #[test]
+    fn what_a_head_takes_is_bounded() {
+        let tokens = "a,".repeat(30_000);
+        let field = "Sec-WebSocket-Protocol";
+        let head = handshake(
+            format!("GET / HTTP/1.1\r\n{field}: {tokens}\r\n{field}: b\r\n\r\n").as_bytes(),
+        );
+        assert_eq!(head.subprotocols.len(), SUBPROTOCOLS);
+        assert!(head.held() < 8192, "{}", head.held());
+        let long = "b".repeat(60_000);
+        let head =
+            handshake(format!("GET / HTTP/1.1\r\n{field}: a\r\nVia: {long}\r\n\r\n").as_bytes());
+        assert!((60_000..150_000).contains(&head.held()), "{}", head.held());
     }
 
     #[test]

@@ -3,8 +3,7 @@
 use super::{
     BODY_PREFIX, Extent, Headers, ParseError, ResponseHead, Version,
     framing::{Framing, Start, head_end, message_start},
-    head, mask,
-    request::tokens,
+    head, keep_subprotocols, mask,
 };
 
 /// A response at the start of some bytes.
@@ -62,7 +61,7 @@ fn parse(
     for (name, value) in head::fields(response.headers, view, original) {
         framing.field(name, &value);
         if name.eq_ignore_ascii_case("sec-websocket-protocol") {
-            subprotocols.extend(tokens(&value));
+            keep_subprotocols(&mut subprotocols, &value);
         }
         if let Some(kept) = mask::response_field(name, &value) {
             headers.push(name, &kept);

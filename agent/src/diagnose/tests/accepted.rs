@@ -8,7 +8,7 @@ use super::{
 use crate::{
     diagnose::{Outcome, PopulationEvidence, Verdict, diagnose},
     handshake::{Answer, CloseBy, EarlyClose, EarlyEnd, End, Opening, Violation},
-    http::{RequestHead, Version},
+    http::{RequestHead, SUBPROTOCOLS, Version},
 };
 
 fn opened(head: RequestHead, opening: Opening) -> Verdict {
@@ -115,6 +115,23 @@ fn a_subprotocol_that_was_not_chosen_is_a_failure_when_the_client_leaves() {
     unknown.opening = None;
     let verdict = diagnose(&unknown, &PopulationEvidence::default());
     assert_eq!(said(&verdict), (mismatch, LIKELY));
+}
+
+#[test]
+fn of_very_many_subprotocols_only_the_first_are_known() {
+    for (offered, answer, want) in [
+        (SUBPROTOCOLS - 1, "other", "subprotocol-mismatch"),
+        (SUBPROTOCOLS, "other", "none"),
+        (SUBPROTOCOLS, "", "subprotocol-mismatch"),
+    ] {
+        let offer = vec!["chat"; offered].join(", ");
+        let head = request(&[("Sec-WebSocket-Protocol", &offer)]);
+        let verdict = judge(head, switching(&[("Sec-WebSocket-Protocol", answer)]));
+        assert_eq!(said(&verdict).0, want, "{offered} {answer}");
+        let more = offered == SUBPROTOCOLS && want != "none";
+        let shown = verdict.evidence.iter().any(|one| one.value == "(64 or more offered)");
+        assert_eq!(shown, more, "{offered} {answer}");
+    }
 }
 
 #[test]

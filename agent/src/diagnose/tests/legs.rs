@@ -6,10 +6,10 @@ use super::{CERTAIN, LIKELY, exchange, request, response, said, switching};
 use crate::{
     diagnose::{
         Change, PopulationEvidence, diagnose,
-        legs::{HELD, HOLD, Joined, KEYS, Legs},
+        legs::{BYTES, HELD, HOLD, Joined, KEPT, KEYS, Legs},
     },
     handshake::{Answer, Exchange, Role},
-    http::{RequestHead, ResponseHead, Secret},
+    http::{RequestHead, ResponseHead, Secret, parse_request},
 };
 
 fn refused() -> ResponseHead {
@@ -235,4 +235,31 @@ fn failures_wait_and_the_wait_is_bounded() {
     assert_eq!(count, 2, "the oldest went on");
     let evicted = (HELD + 1 - KEYS.get()) as u64;
     assert_eq!(legs.forgotten(), 1 + evicted, "and keys that could still have been joined");
+}
+
+#[test]
+fn what_is_remembered_has_a_bound_in_bytes_and_in_time() {
+    let head = |n: usize, long: &str| {
+        let text = format!("GET / HTTP/1.1\r\nSec-WebSocket-Key: {n}\r\n{long}\r\n\r\n");
+        parse_request(text.as_bytes()).unwrap().handshake.unwrap()
+    };
+    let filler = "a,".repeat(30_000);
+    // A long value takes what it is long, a long list of subprotocols does not.
+    for (long, too_much) in [("Via", true), ("Sec-WebSocket-Protocol", false)] {
+        let long = format!("{long}: {filler}");
+        let mut legs = Legs::default();
+        let (mut told, mut most) = (0, 0);
+        for n in 0..KEYS.get() {
+            let exchange = back(head(n, &long), refused());
+            let verdict = diagnose(&exchange, &PopulationEvidence::default());
+            legs.take(exchange, verdict, &mut |_| told += 1);
+            most = most.max(legs.bytes());
+        }
+        assert!((BYTES / 8..=BYTES).contains(&most), "{most}");
+        assert_eq!(legs.forgotten() > 0, too_much);
+        legs.finish(&mut |_| told += 1);
+        assert_eq!(told, KEYS.get());
+        legs.tick(back(request(&[]), refused()).time + KEPT * 2, &mut |_| ());
+        assert_eq!(legs.bytes(), 0);
+    }
 }

@@ -6,7 +6,7 @@ use super::{
 use crate::{
     diagnose::{Outcome, PopulationEvidence, diagnose},
     handshake::{Answer, End},
-    http::{Defect, Version},
+    http::{Defect, MAX_VALUE, RequestHead, Version},
 };
 
 #[test]
@@ -141,4 +141,13 @@ fn silence_is_told_by_who_left() {
     leg.connection.role = crate::handshake::Role::Client;
     let verdict = diagnose(&leg, &PopulationEvidence::default());
     assert_eq!(verdict.cause.unwrap().code(), "client-gave-up");
+}
+
+#[test]
+fn a_summary_quotes_no_more_than_an_event_shows() {
+    let long = "x".repeat(60_000);
+    let verdict =
+        judge(RequestHead { method: long.into(), ..request(&[]) }, response(405, &[], ""));
+    assert_eq!(said(&verdict), ("method-not-get", CERTAIN));
+    assert_eq!(verdict.summary.chars().count(), MAX_VALUE + 1);
 }
