@@ -1,4 +1,5 @@
-//! A hostile client makes up 100,000 origins, hosts and paths: series and memory stay within their bounds.
+//! A hostile client makes up 100,000 origins, hosts, paths and keys, and heads of 64 KiB: series and memory stay within
+//! their bounds.
 
 use std::time::Instant;
 
@@ -9,6 +10,8 @@ use wstap_tests::{hostile, http, scratch};
 use crate::stage::alone;
 
 const COUNT: usize = 100_000;
+/// Handshakes with a list of subprotocols that fills the head, each remembered by its key.
+const LONG: usize = 500;
 /// docs/metrics.md: of one family, and a few more in which the rest is folded.
 const FAMILY: usize = 10_000;
 const FOLDED: usize = 16;
@@ -23,6 +26,7 @@ fn what_a_client_makes_up_stays_within_the_bounds() -> Result<()> {
     let arguments = ["--max-paths", "100", "--workload-labels", "--ring-bytes", hostile::RING];
     let agent = Agent::start(&folder, &arguments)?;
     hostile::storm(&agent, COUNT)?;
+    hostile::long_lists(&agent, COUNT, LONG)?;
     let metrics = agent.wait_for_metrics("100,000 handshakes", |metrics| {
         metrics.count("ws_handshakes_total", &[]) >= COUNT as u64
     })?;

@@ -1,9 +1,12 @@
-//! A client that makes up origins, hosts and paths, and a server that answers with what status comes to its mind.
+//! A client that makes up origins, hosts, paths, keys and subprotocols, and a server that answers with what status comes to
+//! its mind.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 
 use anyhow::{Context, Result, ensure};
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use sha1::{Digest as _, Sha1};
 
 use crate::agent::Agent;
 use crate::http::{self, Answer};
@@ -20,8 +23,35 @@ const CONNECTIONS: usize = 4;
 const ACCEPTED: usize = 50;
 /// What the server answers otherwise: 400 to 499.
 const STATUSES: usize = 100;
-/// RFC 6455 section 1.3: the answer to [`http::KEY`].
-const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+/// Long handshakes between two looks: 64 KiB each, of two roles.
+const LONG_BATCH: usize = 25;
+/// How many subprotocols of one letter each of those offers.
+const OFFERED: usize = 30_000;
+
+/// A key of its own for each handshake: nothing is remembered by that of the specification's example.
+fn key(number: usize) -> String {
+    let mut bytes = [0; 16];
+    bytes.iter_mut().zip(number.to_be_bytes()).for_each(|(into, byte)| *into = byte);
+    BASE64_STANDARD.encode(bytes)
+}
+
+/// `Sec-WebSocket-Accept` for the key in a request (RFC 6455 section 4.2.2).
+fn accept(head: &str) -> String {
+    let key = head.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Key: "));
+    let mut digest = Sha1::new();
+    digest.update(key.unwrap_or_default());
+    digest.update("258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
+    BASE64_STANDARD.encode(digest.finalize())
+}
+
+/// A handshake of which nothing was there before.
+fn request(number: usize) -> String {
+    let name = name(number);
+    let path = format!("/{name}/{}", number % ACCEPTED);
+    let origin = format!("https://{name}.hostile.example");
+    let request = http::upgrade(&path, &format!("{name}.example"), &origin);
+    request.replace(http::KEY, &key(number))
+}
 
 /// A name without a digit, so that it looks like no id.
 fn name(mut number: usize) -> String {
@@ -51,21 +81,41 @@ pub fn storm(agent: &Agent, count: usize) -> Result<()> {
             }
             Ok(())
         })?;
-        agent.wait_for_metrics("a drained ring", |metrics| {
-            let records = |what: &str| metrics.count(&format!("wstap_records_{what}_total"), &[]);
-            records("seen") == records("delivered") + records("lost")
-        })?;
+        drained(agent)?;
     }
+    Ok(())
+}
+
+/// Makes `count` more, each of which offers as many subprotocols as fit into what is read of a head, and waits likewise.
+/// They begin with number `first`.
+pub fn long_lists(agent: &Agent, first: usize, count: usize) -> Result<()> {
+    let server = serve()?;
+    let offer = format!("Sec-WebSocket-Protocol: {}\r\n\r\n", "a,".repeat(OFFERED));
+    for batch in (first..first + count).collect::<Vec<_>>().chunks(LONG_BATCH) {
+        let mut stream = http::connect(server)?;
+        for number in batch.iter().filter(|number| *number % ACCEPTED != 0) {
+            let request = request(*number);
+            let head = request.strip_suffix("\r\n").unwrap_or(&request);
+            stream.write_all(format!("{head}{offer}").as_bytes())?;
+            ensure!(matches!(http::answer(&mut stream)?, Answer::Status(_)));
+        }
+        drained(agent)?;
+    }
+    Ok(())
+}
+
+fn drained(agent: &Agent) -> Result<()> {
+    agent.wait_for_metrics("a drained ring", |metrics| {
+        let records = |what: &str| metrics.count(&format!("wstap_records_{what}_total"), &[]);
+        records("seen") == records("delivered") + records("lost")
+    })?;
     Ok(())
 }
 
 fn visit(server: SocketAddr, numbers: impl Iterator<Item = usize>) -> Result<()> {
     let mut stream = http::connect(server)?;
     for number in numbers {
-        let name = name(number);
-        let path = format!("/{name}/{}", number % ACCEPTED);
-        let origin = format!("https://{name}.hostile.example");
-        let request = http::upgrade(&path, &format!("{name}.example"), &origin);
+        let request = request(number);
         if number % ACCEPTED == 0 {
             let mut accepted = http::connect(server)?;
             accepted.write_all(request.as_bytes())?;
@@ -104,7 +154,8 @@ fn answer(mut stream: TcpStream) -> std::io::Result<()> {
             let code = 4000 + u16::try_from(path.len() * 37 + status).unwrap_or(0) % 1000;
             let mut bytes = format!(
                 "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-                 Sec-WebSocket-Accept: {ACCEPT}\r\n\r\n"
+                 Sec-WebSocket-Accept: {}\r\n\r\n",
+                accept(&head)
             )
             .into_bytes();
             bytes.extend([0x88, 2]);
