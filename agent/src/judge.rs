@@ -152,6 +152,7 @@ mod tests {
             headers: Headers::default(),
             subprotocols: Vec::new(),
             body: Box::default(),
+            truncated: false,
         })
     }
 

@@ -32,6 +32,11 @@ fn answered<'a>(case: &'a Case<'_>) -> Option<&'a Headers> {
     case.response.map(|response| &response.headers)
 }
 
+/// Whether the answer's end was seen: only then is a field that is not there absent.
+fn whole(case: &Case<'_>) -> bool {
+    case.response.is_some_and(|response| !response.truncated)
+}
+
 fn opening<'a>(case: &'a Case<'_>) -> Option<&'a Opening> {
     case.exchange.opening.as_ref()
 }
@@ -55,11 +60,11 @@ fn upgrade(case: &Case<'_>) -> Option<Finding> {
     } else {
         (Cause::UpgradeStripped, "the 101 has no Upgrade: the server or a hop left it out")
     };
-    Some(Finding::likely(cause, summary).with([from_answer(case, "Upgrade")]))
+    whole(case).then(|| Finding::likely(cause, summary).with([from_answer(case, "Upgrade")]))
 }
 
 fn connection(case: &Case<'_>) -> Option<Finding> {
-    (!answered(case)?.has_token("connection", "upgrade")).then(|| {
+    (!answered(case)?.has_token("connection", "upgrade") && whole(case)).then(|| {
         Finding::likely(Cause::ConnectionStripped, "the 101 has no Connection: upgrade")
             .with([from_answer(case, "Connection")])
     })
@@ -76,7 +81,7 @@ pub(super) fn accept_value(key: &str) -> String {
 fn accept(case: &Case<'_>) -> Option<Finding> {
     let key = case.request.key.as_ref()?.reveal();
     let found = answered(case)?.first("sec-websocket-accept").map(str::trim);
-    if found == Some(&*accept_value(key)) {
+    if found == Some(&*accept_value(key)) || (found.is_none() && !whole(case)) {
         return None;
     }
     let (summary, value) = if found.is_some() {
@@ -174,7 +179,7 @@ fn subprotocol(case: &Case<'_>) -> Option<Finding> {
     let evidence =
         |summary: &str| [offer, Evidence::new("Sec-WebSocket-Protocol (answer)", summary)];
     match chosen.as_slice() {
-        [] if offered.is_empty() => None,
+        [] if offered.is_empty() || !whole(case) => None,
         [] => {
             let client = client_end(case);
             let closed_by_server =

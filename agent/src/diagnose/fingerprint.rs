@@ -56,7 +56,7 @@ impl Fingerprint {
     fn fits(&self, request: &RequestHead, response: &ResponseHead, words: &str) -> bool {
         // What is cheap and rarely fits comes first: a storm of refusals asks every row.
         (self.status.is_empty() || self.status.contains(&response.status))
-            && self.headers.iter().all(|(name, want)| want.fits(response.headers.first(name)))
+            && self.headers.iter().all(|(name, want)| want.fits(response, name))
             && (self.path.is_empty() || request.path.contains(self.path))
             && (self.offers.is_empty()
                 || request.subprotocols.iter().any(|offer| offer.reveal() == self.offers))
@@ -75,9 +75,10 @@ pub(super) enum Want {
 }
 
 impl Want {
-    fn fits(&self, value: Option<&str>) -> bool {
+    fn fits(&self, response: &ResponseHead, name: &str) -> bool {
+        let value = response.headers.first(name);
         match self {
-            Self::Absent => value.is_none(),
+            Self::Absent => value.is_none() && !response.truncated,
             Self::Is(wanted) => value.is_some_and(|value| value.eq_ignore_ascii_case(wanted)),
             Self::Has(wanted) => {
                 // An empty part is in every value, and there are no windows of no bytes.
@@ -129,7 +130,8 @@ impl Words {
 }
 
 fn has_no_body(response: &ResponseHead) -> bool {
-    response.body.is_empty()
+    !response.truncated
+        && response.body.is_empty()
         && response.headers.first("content-length").is_none_or(|length| length == "0")
         && !response.headers.has("transfer-encoding")
 }

@@ -131,7 +131,9 @@ fn redirect(case: &Case<'_>) -> Option<Finding> {
     if !matches!(response.status, 301 | 302 | 303 | 307 | 308) {
         return None;
     }
-    let location = response.headers.first("location").unwrap_or_default();
+    let location = response.headers.first("location");
+    let unseen = location.is_none() && response.truncated;
+    let location = location.unwrap_or(if unseen { "(not seen)" } else { "" });
     // The query may hold a token.
     let location = location.split(['?', '#']).next().unwrap_or_default();
     let (scheme, rest) = location.split_once("://").unwrap_or(("", location));
@@ -140,7 +142,9 @@ fn redirect(case: &Case<'_>) -> Option<Finding> {
         (_, Some(slash)) => rest.get(slash..).unwrap_or_default(),
         (_, None) => "/",
     };
-    let summary = if path == &*case.request.path && scheme.eq_ignore_ascii_case("https") {
+    let summary = if unseen {
+        "redirected; the answer's head is too long to see where to"
+    } else if path == &*case.request.path && scheme.eq_ignore_ascii_case("https") {
         "redirected to https: the server does not know that the client's leg is over TLS already"
     } else if path.trim_end_matches('/') == case.request.path.trim_end_matches('/') {
         "redirected to the same path but for a slash or the host"

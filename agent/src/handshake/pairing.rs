@@ -309,7 +309,7 @@ impl Pairing {
             let window = nanos(OPENING);
             if let Some(opened) = &mut pending.opened {
                 let extended = matches!(&opened.settled.answer,
-                    Answer::Response(head) if head.headers.has("sec-websocket-extensions"));
+                    Answer::Response(head) if head.truncated || head.headers.has("sec-websocket-extensions"));
                 tunnel::open(&mut opened.opening, summary, role, extended, window);
                 if let Some(end) = end {
                     let after = now.saturating_sub(summary.opened_ns.max(opened.at_ns));

@@ -5,16 +5,22 @@
 
 use std::collections::VecDeque;
 
-use wstap_common::record::{flags, half};
+use wstap_common::{
+    record::{flags, half},
+    stream::REST_CAP,
+};
 
 use super::{Answer, CloseBy, End, Opening};
 use crate::{
     assemble::Stream,
-    http::{self, Extent, RequestHead, ResponseHead},
+    http::{self, Extent, ParseError, RequestHead, Response, ResponseHead},
 };
 
 /// How many pipelined requests may wait for their answers; behind more than that the candidate is given up.
 const ASKED_MAX: usize = 64;
+
+/// How every response begins.
+const STATUS_LINE: &[u8] = b"HTTP/1.";
 
 /// A request whose answer has not come.
 enum Asked {
@@ -67,6 +73,8 @@ pub(super) struct Pending {
     pub(super) epoch: u16,
     request: Stream,
     response: Stream,
+    /// How many bytes of the current answer were told, interim ones with it: the kernel tells [`REST_CAP`].
+    told: usize,
     asked: VecDeque<Asked>,
     /// The response that has a whole head and whose content may still grow, since when.
     growing_ns: Option<u64>,
@@ -89,6 +97,7 @@ impl Pending {
             epoch,
             request: Stream::default(),
             response: Stream::default(),
+            told: 0,
             asked: VecDeque::new(),
             growing_ns: None,
             opened: None,
@@ -134,6 +143,7 @@ impl Pending {
             self.request.insert(seq, bytes, now);
         } else {
             self.response.insert(seq, bytes, now);
+            self.told += bytes.len();
         }
         // Before an answer begins, bytes in front of those that are there may still come.
         if self.response.is_empty() {
@@ -169,9 +179,7 @@ impl Pending {
         while let Some(asked) = self.asked.front() {
             let no_content = matches!(asked, Asked::Ordinary { answer_has_no_content: true });
             let answered_ns = self.response.started_ns();
-            let Ok(response) = http::parse_response(self.response.bytes(), no_content) else {
-                break;
-            };
+            let Some(response) = self.read_response(no_content) else { break };
             if response.interim
                 && let Extent::Ends(end) = response.extent
             {
@@ -187,10 +195,11 @@ impl Pending {
             match response.extent {
                 Extent::Ends(end) => self.response.skip(end),
                 // The kernel sends only the beginning of long content, and then the next answer.
-                _ if self.response.skip_to_island(b"HTTP/1.") => {}
+                _ if self.response.skip_to_island(STATUS_LINE) => {}
                 _ if is_handshake => self.response = Stream::default(),
                 _ => break,
             }
+            self.told = self.response.held();
             self.growing_ns = None;
             if let Some(Asked::Handshake(handshake)) = self.asked.pop_front() {
                 let done = answered(*handshake, response.head, answered_ns);
@@ -208,6 +217,23 @@ impl Pending {
             }
         }
         settled
+    }
+
+    /// Whether the answer may be a head of which the kernel told all that it tells.
+    fn is_answer_cut(&self) -> bool {
+        let bytes = self.response.bytes();
+        let start = bytes.get(..STATUS_LINE.len()).unwrap_or(bytes);
+        self.told >= REST_CAP as usize && STATUS_LINE.starts_with(start)
+    }
+
+    /// The response at the start of what is there, if there is enough of it.
+    fn read_response(&self, no_content: bool) -> Option<Response> {
+        match http::parse_response(self.response.bytes(), no_content) {
+            Err(ParseError::Incomplete) if self.is_answer_cut() => {
+                http::parse_truncated_response(self.response.bytes())
+            }
+            response => response.ok(),
+        }
     }
 
     /// Settles everything with what is known now. `losses` is the loss counter as of now, `window_ns` how long
@@ -239,17 +265,17 @@ impl Pending {
         let mut settled = Vec::new();
         let mut first = true;
         for asked in std::mem::take(&mut self.asked) {
-            let bytes = if first { self.response.bytes() } else { &[] };
-            let began = first && answer_began;
+            let response = if first { self.read_response(false) } else { None };
+            let (began, cut) = (first && answer_began, first && self.is_answer_cut());
             first = false;
             let Asked::Handshake(handshake) = asked else { continue };
             let answered_ns = self.response.started_ns().filter(|_| began).unwrap_or(now);
-            if let Ok(response) = http::parse_response(bytes, false) {
+            if let Some(response) = response {
                 settled.push(answered(*handshake, response.head, answered_ns));
                 continue;
             }
             let answer = match (why, self.end) {
-                _ if unseen => Answer::Unobserved,
+                _ if unseen || cut => Answer::Unobserved,
                 (Why::Abandoned, _) => Answer::Unobserved,
                 (Why::Ended | Why::Timeout, _) if began => Answer::Malformed,
                 // A client that stopped sending may still listen, but not for as long as this.

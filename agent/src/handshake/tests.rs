@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use wstap_common::record::{HalfSummary, Kind, Record, Summary, flags, half, half_flags, role};
+use wstap_common::{
+    record::{HalfSummary, Kind, Record, Summary, flags, half, half_flags, role},
+    stream::REST_CAP,
+};
 use zerocopy::{FromZeros, IntoBytes};
 
 use super::*;
@@ -536,6 +539,81 @@ fn garbage_and_half_an_answer() {
         bench.summary(Kind::Ending, half::RESPONSE, 0, Summary::default());
         assert_eq!(bench.exchange().answer, Answer::Malformed);
     }
+}
+
+/// An answer whose head is longer than what the kernel tells of it, and that much of it.
+fn long_head(status_line: &str) -> Vec<u8> {
+    let cookies = format!("Set-Cookie: {}\r\n", "c".repeat(4000)).repeat(3);
+    let head = format!("{status_line}\r\nUpgrade: websocket\r\n{cookies}");
+    head.as_bytes()[..REST_CAP as usize].to_vec()
+}
+
+#[test]
+fn a_head_that_is_too_long_is_an_answer_as_far_as_it_goes() {
+    for (line, want) in [("HTTP/1.1 101 Switching", 101), ("HTTP/1.0 502 Bad", 502)] {
+        let told = long_head(line);
+        let mut bench = Bench::new();
+        bench.request(100, GET);
+        bench.response(500, &told[..5000]);
+        bench.response(5500, &told[5000..8191]);
+        assert_eq!((bench.said.len(), bench.pairing.occupancy()), (0, (1, 0)));
+        // At once, not when no more came for long.
+        bench.response(8691, &told[8191..]);
+        if want == 101 {
+            assert_eq!(bench.pairing.occupancy(), (1, 1));
+            // An extension may have been agreed on in what was not seen.
+            let opened_ns = bench.now;
+            let rsv1 = HalfSummary { flags: half_flags::RSV1, ..Default::default() };
+            let summary = Summary { opened_ns, response: rsv1, ..Default::default() };
+            bench.summary(Kind::Frame, half::RESPONSE, flags::TUNNEL, summary);
+            bench.wait(1_100);
+        }
+        let exchange = bench.exchange();
+        assert_eq!(status(&exchange), want);
+        assert_eq!(exchange.duration, Duration::from_millis(1));
+        assert_eq!(exchange.opening, (want == 101).then(Opening::default));
+        let Answer::Response(head) = exchange.answer else { unreachable!() };
+        assert!(head.truncated && head.headers.has("upgrade"));
+        if want == 101 {
+            bench.summary(Kind::Closed, 0, flags::TUNNEL, Summary::default());
+            bench.wait(100);
+            assert_eq!(bench.closure().handshake.unwrap().origin.as_deref(), Some("http://o"));
+        }
+    }
+}
+
+#[test]
+fn what_stands_behind_a_long_interim_head_was_not_seen() {
+    let told = long_head("HTTP/1.1 103 Early Hints");
+    let mut bench = Bench::new();
+    bench.request(100, GET);
+    bench.response(500, &told);
+    bench.wait(11_000);
+    assert_eq!(bench.exchange().answer, Answer::Unobserved);
+    // The final head's room is what the interim one left.
+    let interim = b"HTTP/1.1 103 Early Hints\r\n\r\n";
+    let told = [&interim[..], &long_head("HTTP/1.1 101 Switching")].concat();
+    let mut bench = Bench::new();
+    bench.request(100, GET);
+    bench.response(500, &told[..REST_CAP as usize]);
+    bench.wait(1_100);
+    assert_eq!(status(&bench.exchange()), 101);
+}
+
+#[test]
+fn behind_an_ordinary_answer_the_count_begins_anew() {
+    let mut bench = Bench::new();
+    bench.request(100, &[b"GET / HTTP/1.1\r\n\r\n", GET].concat());
+    let head = b"HTTP/1.1 200 OK\r\nContent-Length: 9000\r\n\r\n";
+    bench.response(500, head);
+    bench.response(500 + head.len() as u32, &vec![b'x'; REST_CAP as usize - head.len()]);
+    let next = 500 + head.len() as u32 + 9000;
+    bench.response(next, &SWITCHING[..30]);
+    bench.response(next + 30, &SWITCHING[30..]);
+    bench.wait(1_100);
+    let exchange = bench.exchange();
+    assert!(matches!(&exchange.answer, Answer::Response(head) if !head.truncated));
+    assert_eq!(status(&exchange), 101);
 }
 
 #[test]

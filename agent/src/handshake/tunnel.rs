@@ -68,7 +68,7 @@ fn first_close(summary: &Summary, role: Role) -> Option<(u16, u64, Option<End>)>
 
 /// Takes what a summary says of the first moments after a 101 into `opening`.
 ///
-/// `extended`: the answer agreed on an extension, which may define RSV1.
+/// `extended`: the answer agreed on an extension, or may have done so, which may define RSV1.
 pub(super) fn open(
     opening: &mut Opening,
     summary: &Summary,

@@ -22,6 +22,12 @@ pub(super) fn room<'a>(head: &[u8]) -> Vec<Header<'a>> {
     vec![httparse::EMPTY_HEADER; memchr::memchr_iter(b'\n', head).count() + 1]
 }
 
+/// The whole lines of a head that was cut off, ended by an empty one; `None` when there is none.
+pub(super) fn whole_lines(cut: &[u8]) -> Option<Vec<u8>> {
+    let end = memchr::memrchr(b'\n', cut)? + 1;
+    Some([cut.get(..end)?, b"\r\n"].concat())
+}
+
 /// Each field's name as sent and its value as text. `view` is what was parsed, `original` what was on the wire:
 /// the same length.
 pub(super) fn fields<'a>(

@@ -13,7 +13,7 @@ mod response;
 
 pub use framing::Extent;
 pub use request::{Request, parse_request, parse_truncated_request};
-pub use response::{Response, parse_response};
+pub use response::{Response, parse_response, parse_truncated_response};
 
 /// Why the bytes at a message's start are not a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -243,6 +243,8 @@ pub struct ResponseHead {
     /// At most [`BODY_PREFIX`] bytes of the content (a chunked body's chunk-size line is skipped).
     /// For fingerprints only: it never reaches a sink.
     pub body: Box<[u8]>,
+    /// Its end was not seen: a field that is absent here may have been sent, and the content was.
+    pub truncated: bool,
 }
 
 impl ResponseHead {

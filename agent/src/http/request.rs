@@ -40,10 +40,7 @@ pub fn parse_request(bytes: &[u8]) -> Result<Request, ParseError> {
 /// Reads what is there of a handshake whose head was cut off; `None` when that much shows no handshake.
 pub fn parse_truncated_request(bytes: &[u8]) -> Option<RequestHead> {
     let Start::At(start) = message_start(bytes) else { return None };
-    let rest = bytes.get(start..)?;
-    let whole_lines = rest.iter().rposition(|b| *b == b'\n')? + 1;
-    let mut head = rest.get(..whole_lines)?.to_vec();
-    head.extend_from_slice(b"\r\n");
+    let head = head::whole_lines(bytes.get(start..)?)?;
     let (handshake, ..) = read(&head).ok()?;
     Some(RequestHead { defect: Some(Defect::Truncated), ..handshake? })
 }

@@ -340,6 +340,42 @@ fn a_tunnel_to_its_end() {
 }
 
 #[test]
+fn a_head_that_is_longer_than_what_is_told_of_it() {
+    let cookie = format!("Set-Cookie: {}\r\n", "c".repeat(4000));
+    let head = format!(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n{cookie}{cookie}{cookie}\r\n"
+    );
+    let asked = CLIENT + GET.len() as u32;
+    for size in [1460, 100_000] {
+        let mut packets = conversation(b"", &[]);
+        packets.pop();
+        let mut seq = SERVER;
+        for segment in head.as_bytes().chunks(size) {
+            packets.push(server("A", seq, asked, segment));
+            seq += segment.len() as u32;
+        }
+        for frame in [&b"\x81\x02hi"[..], b"\x81\x02ho", b"\x88\x02\x03\xe8"] {
+            packets.push(server("A", seq, asked, frame));
+            seq += frame.len() as u32;
+        }
+        packets.push(client("A", asked, seq, b"\x88\x82\0\0\0\0\x03\xe8"));
+        packets.push(server("FA", seq, asked + 8, b""));
+        packets.push(client("FA", asked + 8, seq + 1, b""));
+        packets.push(server("A", seq + 1, asked + 9, b""));
+        let said = replay(&pcap(&packets));
+        let Answer::Response(head) = &said.exchanges[0].answer else {
+            panic!("a response, not {:?}", said.exchanges)
+        };
+        assert_eq!((head.status, head.truncated, said.exchanges.len()), (101, true, 1), "{size}");
+        // The machine goes on to look for the head's end, but not far into one segment.
+        let [closure] = &said.closures[..] else { panic!("one closure, not {:?}", said.closures) };
+        let followed = size == 1460;
+        assert_eq!((closure.synchronised, closure.messages_out == 2), (followed, followed));
+        assert_eq!(closure.code, 1000);
+    }
+}
+
+#[test]
 fn a_pasted_text() {
     let text =
         b"GET /ws HTTP/1.1\nHost: x\nSec-WebSocket-Key: k\n\nHTTP/1.1 426 Upgrade Required\n\nno\n";

@@ -46,6 +46,7 @@ fn accepted() -> Answer {
         headers: Headers::default(),
         subprotocols: Vec::new(),
         body: Box::default(),
+        truncated: false,
     })
 }
 

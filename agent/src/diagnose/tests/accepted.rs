@@ -8,7 +8,7 @@ use super::{
 use crate::{
     diagnose::{Outcome, PopulationEvidence, Verdict, diagnose},
     handshake::{Answer, CloseBy, EarlyClose, EarlyEnd, End, Opening, Violation},
-    http::{RequestHead, SUBPROTOCOLS, Version},
+    http::{RequestHead, ResponseHead, SUBPROTOCOLS, Version},
 };
 
 fn opened(head: RequestHead, opening: Opening) -> Verdict {
@@ -219,4 +219,22 @@ fn a_101_to_http_1_0_that_is_dropped_at_once() {
     let mut old = request(&[]);
     old.version = Version::Http10;
     assert_eq!(said(&opened(old, opening())), ("http-version", LIKELY));
+}
+
+#[test]
+fn what_is_not_in_a_head_that_was_cut_off_is_not_missing() {
+    let cut = |changes: &[(&str, &str)]| ResponseHead { truncated: true, ..switching(changes) };
+    let offered = || request(&[("Sec-WebSocket-Protocol", "chat")]);
+    let none = [("Upgrade", ""), ("Connection", ""), ("Sec-WebSocket-Accept", "")];
+    let verdict = judge(offered(), cut(&none));
+    assert_eq!((verdict.outcome, verdict.cause), (Outcome::Accepted, None));
+    // What is there is judged.
+    for (change, cause) in [
+        (("Sec-WebSocket-Accept", "AAAAAAAAAAAAAAAAAAAAAAAAAAA="), "accept-mismatch"),
+        (("Sec-WebSocket-Extensions", "x"), "extension-mismatch"),
+        (("Sec-WebSocket-Protocol", "x"), "subprotocol-mismatch"),
+    ] {
+        let verdict = judge(offered(), cut(&[change]));
+        assert_eq!((verdict.outcome, said(&verdict)), (Outcome::Failed, (cause, CERTAIN)));
+    }
 }

@@ -87,6 +87,7 @@ pub(super) fn response(status: u16, fields: &[(&str, &str)], body: &str) -> Resp
         headers,
         subprotocols,
         body: body.as_bytes().into(),
+        truncated: false,
     }
 }
 

@@ -1,7 +1,10 @@
 //! Answers other than 101 to a sound request.
 
 use super::{CERTAIN, LIKELY, POSSIBLE, judge, request, response, said};
-use crate::{diagnose::Confidence, http::RequestHead};
+use crate::{
+    diagnose::Confidence,
+    http::{RequestHead, ResponseHead},
+};
 
 const BY_WS: &[(&str, &str)] = &[("Connection", "close"), ("Content-Type", "text/html")];
 const DATE: (&str, &str) = ("Date", "Sun, 22 Nov 2026 08:10:14 GMT");
@@ -18,6 +21,22 @@ fn check(head: &dyn Fn() -> RequestHead, rows: &[Row<'_>]) {
         let quoted = verdict.evidence.iter().any(|evidence| evidence.value.contains("hunter2"));
         assert!(!quoted, "the body never shows");
     }
+}
+
+#[test]
+fn a_head_that_was_cut_off_has_no_known_answer() {
+    let cut = |status, fields: &[(&str, &str)]| {
+        judge(request(&[]), ResponseHead { truncated: true, ..response(status, fields, "") })
+    };
+    // Ratchet's has no body.
+    let ratchet = [("X-Powered-By", "Ratchet/0.4")];
+    let whole = judge(request(&[]), response(403, &ratchet, ""));
+    assert_eq!(said(&whole), ("origin-not-allowed", LIKELY));
+    assert_eq!(said(&cut(403, &ratchet)), ("forbidden", POSSIBLE));
+    assert_eq!(said(&cut(502, &[])), ("upstream-unavailable", LIKELY));
+    let redirected = cut(302, &[]);
+    assert_eq!(said(&redirected), ("redirected", CERTAIN));
+    assert_eq!(redirected.evidence[1].value, "(not seen)");
 }
 
 #[test]
