@@ -18,6 +18,7 @@ use wstap_tests::frames::{close, frame, read_into};
 use wstap_tests::http::{self, Answer};
 use wstap_tests::node::Node;
 
+use super::groups::Watched;
 use super::{Stats, empty::Empty, in_turns, print, print_turns_head, programs};
 use crate::command::{cargo, need_root, run as run_command, say, workspace};
 use crate::setup::{self, Group};
@@ -60,11 +61,32 @@ pub(super) fn run(options: &Options) -> Result<()> {
             press(&mut open(node.address(), load.connections)?, load.len, time)
         })?;
     }
+    of_the_server(options, &binary, &folder)?;
     print("\n| program, load | runs | of an echo | a run | an empty program | more |");
     print("|---|---|---|---|---|---|");
     for load in &LOADS {
         say(format!("bench: run times, {}", load.name));
         run_times(load, node.address(), &binary, &folder, time * 3)?;
+    }
+    Ok(())
+}
+
+/// With the agent at the server's cgroup alone: on the usual host the client is another machine's.
+fn of_the_server(options: &Options, binary: &Path, folder: &Path) -> Result<()> {
+    let watched = Watched::enter("wstap-tunnels-server")?;
+    let node = Node::start(
+        &wstap_tests::scratch("bench-tunnels-server")?,
+        "tests/live/servers/ws.js",
+        &[],
+    )?;
+    watched.leave()?;
+    let cgroup = watched.folder().display().to_string();
+    for load in &LOADS {
+        let name = format!("{}, the client elsewhere", load.name);
+        in_turns(options.runs, &name, binary, folder, &["--cgroup", &cgroup], || {
+            let time = Duration::from_millis(options.milliseconds);
+            press(&mut open(node.address(), load.connections)?, load.len, time)
+        })?;
     }
     Ok(())
 }
