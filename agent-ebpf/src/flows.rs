@@ -1,5 +1,5 @@
-//! What is known of a connection whose segments need little look, in an array by its socket's cookie: the look costs less
-//! than one at its state.
+//! What is known of a connection whose next segments can be handled without its state, in an array by its socket's cookie:
+//! the look costs less than one at the state.
 
 use core::cell::UnsafeCell;
 

@@ -30,8 +30,9 @@ pub static STREAMS: SkStorage<Stream> = SkStorage::new();
 #[btf_map]
 pub static TUNNELS: SkStorage<Tunnel> = SkStorage::new();
 
-/// What is known of connections whose segments need little look, of the last one at each place: cheaper than a look-up
-/// of its state. One whose place was taken is looked at the general way, and takes it back. Written by the packets' hooks.
+/// What is known of connections whose next segments can be handled without their state, of the last one at each place:
+/// cheaper than a look-up of the state. One whose place was taken is handled the general way, and takes it back. Written by
+/// the packets' hooks.
 #[btf_map]
 pub static FLOWS: Array<Flow, PLACES> = Array::new();
 

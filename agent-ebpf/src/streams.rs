@@ -52,7 +52,7 @@ pub struct Tunnel {
     /// When the 101's head ended, or since when an older connection is followed (CLOCK_MONOTONIC, ns); 0
     /// before.
     pub opened_ns: u64,
-    /// What the kernel's count of ticks, as time, is behind CLOCK_MONOTONIC, to a tick.
+    /// CLOCK_MONOTONIC less the kernel's count of ticks as time, to a tick.
     ticks_behind_ns: u64,
     /// Whose bytes those that go out and those that come in are ([`part`]), once they are frames for the rest of the
     /// connection. Each is written by the hook of its direction.

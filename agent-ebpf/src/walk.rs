@@ -173,6 +173,7 @@ fn tunnel<'a>(sk: *mut bpf_sock, create: bool) -> Option<&'a mut Tunnel> {
     // map_value_or_null prohibited". It cannot see through the move.
     // SAFETY: the instruction moves a register to itself.
     unsafe { core::arch::asm!("{0} = {0}", inout(reg) tunnel) };
-    // SAFETY: it is not null, so it lives as long as the program runs; each half has one writer.
+    // SAFETY: it is not null, so it lives as long as the program runs. Of a half's walk only who has the turn uses more than
+    // the turn; what goes out needs none, under the socket's lock.
     Some(unsafe { &mut *tunnel })
 }

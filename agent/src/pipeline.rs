@@ -8,7 +8,6 @@ use std::{
     path::{Path as FsPath, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
         mpsc::{self, RecvTimeoutError, TrySendError},
     },
     thread,
@@ -23,14 +22,18 @@ use crate::{
     clock,
     config::Settings,
     enrich::{self, Owners},
-    event::{Event, Outcome, RoleName},
+    event::{Event, Outcome},
     handshake::{Limits, Observation, Pairing},
     judge::{Judge, Judged},
     kernel::{self, Family, Kernel},
     ring::{Pace, Reader, Wait},
     selftest::{News, Report, SelfTest},
-    sink::{ActiveConnection, AgentStats, HookStats, ProgramStats, Sinks, TableStats},
+    sink::{ActiveConnection, Sinks},
 };
+
+mod numbers;
+
+use numbers::Numbers;
 
 /// How many open connections the gauge follows. Beyond the bound they are not counted.
 const ACTIVE_MAX: usize = 256 * 1024;
@@ -73,7 +76,7 @@ fn run(
     let mut owners = Owners::new(cgroup.unwrap_or_else(|| FsPath::new("")), naming(settings))?;
     let (kernel, numbers, naming) =
         (Arc::clone(&path.kernel), Arc::clone(&path.numbers), owners.counters());
-    sinks.set_stats_source(move || stats(&kernel, &numbers, &naming));
+    sinks.set_stats_source(move || numbers.stats(&kernel, &naming));
     path.begin_self_test(cgroup)?;
     if path.own.is_none() {
         tracing::warn!(
@@ -105,7 +108,7 @@ fn run(
         if !sinks.wants_names() {
             sinks.publish(&judged.event);
         } else if let Err(unnamed) = waiting.try_send(judged) {
-            numbers.unnamed.fetch_add(1, Ordering::Relaxed);
+            numbers.count_unnamed();
             let (TrySendError::Full(judged) | TrySendError::Disconnected(judged)) = unnamed;
             sinks.publish(&judged.event);
         }
@@ -209,23 +212,6 @@ impl OpenConnections {
             Event::Handshake(_) | Event::Missed(_) => {}
         }
     }
-}
-
-/// What the path counts, for whoever scrapes.
-#[derive(Default)]
-struct Numbers {
-    delivered: AtomicU64,
-    undecodable: AtomicU64,
-    truncated_heads: AtomicU64,
-    evicted_handshakes: AtomicU64,
-    evicted_tunnels: AtomicU64,
-    dropped_listener_segments: AtomicU64,
-    forgotten: AtomicU64,
-    handshakes: AtomicU64,
-    tunnels: AtomicU64,
-    unseen_server: AtomicU64,
-    unseen_client: AtomicU64,
-    unnamed: AtomicU64,
 }
 
 /// The stages between the kernel and the sinks.
@@ -367,7 +353,7 @@ impl Path {
         pairing.set_losses(monotonic_ns(), losses);
         pairing.tick(now, &mut |seen| judge_others(own, judge, seen, out));
         judge.tick(*offset + Duration::from_nanos(now), out);
-        self.tell();
+        self.numbers.update(&self.reader, &self.pairing, &self.judge);
     }
 
     /// What was lost so far. The calls that were missed cost a question for each program: those are asked once a
@@ -389,43 +375,7 @@ impl Path {
         }) {}
         pairing.finish(monotonic_ns(), &mut |seen| judge_others(own, judge, seen, out));
         judge.finish(out);
-        self.tell();
-    }
-
-    /// Updates the numbers.
-    fn tell(&self) {
-        let Numbers {
-            delivered,
-            undecodable,
-            truncated_heads,
-            evicted_handshakes,
-            evicted_tunnels,
-            dropped_listener_segments,
-            forgotten,
-            handshakes,
-            tunnels,
-            unseen_server,
-            unseen_client,
-            unnamed: _,
-        } = &*self.numbers;
-        let counters = self.pairing.counters();
-        let (pending, open) = self.pairing.occupancy();
-        let (served, asked) = self.pairing.unseen();
-        for (number, value) in [
-            (delivered, self.reader.delivered()),
-            (undecodable, counters.undecodable),
-            (truncated_heads, counters.truncated_heads),
-            (evicted_handshakes, counters.evicted_handshakes),
-            (evicted_tunnels, counters.evicted_tunnels),
-            (dropped_listener_segments, counters.dropped_listener_segments),
-            (forgotten, self.judge.forgotten()),
-            (handshakes, pending as u64),
-            (tunnels, open as u64),
-            (unseen_server, served as u64),
-            (unseen_client, asked as u64),
-        ] {
-            number.store(value, Ordering::Relaxed);
-        }
+        self.numbers.update(&self.reader, &self.pairing, &self.judge);
     }
 }
 
@@ -443,76 +393,5 @@ fn judge_others(
 ) {
     if !own.as_mut().is_some_and(|own| own.takes(&seen)) {
         judge.observe(seen, out);
-    }
-}
-
-/// The agent's own numbers at this moment.
-fn stats(kernel: &Kernel, numbers: &Numbers, naming: &enrich::Counters) -> AgentStats {
-    // What was delivered is read first: a record that comes in between is then seen, not delivered.
-    let value = |number: &AtomicU64| number.load(Ordering::Relaxed);
-    let delivered = value(&numbers.delivered);
-    let (handshakes, connections) = Pairing::CAPACITY;
-    let hooks = kernel
-        .families()
-        .iter()
-        .map(|family| HookStats {
-            family: family.name,
-            sockets: if family.is_used() { family.sockets } else { "none" },
-            means: if family.is_used() { family.means } else { "none" },
-            used: family.is_used(),
-        })
-        .collect();
-    let kernel = kernel.stats();
-    AgentStats {
-        hooks,
-        seen: kernel.count(Counter::Seen) + kernel.count(Counter::Shed),
-        delivered,
-        lost: vec![
-            ("ring-full", kernel.count(Counter::RingFull)),
-            ("shed", kernel.count(Counter::Shed)),
-        ],
-        found: kernel.count(Counter::Found),
-        unseen: vec![
-            (RoleName::Server, value(&numbers.unseen_server)),
-            (RoleName::Client, value(&numbers.unseen_client)),
-        ],
-        heads_truncated: kernel.count(Counter::Truncated) + value(&numbers.truncated_heads),
-        bounds: vec![
-            ("state-refused", kernel.count(Counter::StateRefused)),
-            ("unread", kernel.count(Counter::Unread)),
-            ("missed-calls", kernel.missed_calls),
-            ("decode-error", value(&numbers.undecodable)),
-            ("handshakes", value(&numbers.evicted_handshakes)),
-            ("connections", value(&numbers.evicted_tunnels)),
-            ("listener-segments", value(&numbers.dropped_listener_segments)),
-            ("evidence", value(&numbers.forgotten)),
-            ("unnamed", value(&numbers.unnamed) + value(&naming.over_budget)),
-            ("owners", value(&naming.forgotten)),
-            ("addresses", value(&naming.addresses_beyond)),
-            ("containers", value(&naming.containers_beyond)),
-            ("workloads", value(&naming.workloads_beyond)),
-            ("runtime", value(&naming.runtime_errors)),
-        ],
-        tables: vec![
-            TableStats {
-                name: "handshakes",
-                entries: value(&numbers.handshakes),
-                capacity: handshakes as u64,
-            },
-            TableStats {
-                name: "connections",
-                entries: value(&numbers.tunnels),
-                capacity: connections as u64,
-            },
-        ],
-        programs: kernel
-            .programs
-            .iter()
-            .map(|program| ProgramStats {
-                name: program.name,
-                run_time: Duration::from_nanos(program.run_time_ns),
-                run_count: program.run_count,
-            })
-            .collect(),
     }
 }

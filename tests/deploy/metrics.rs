@@ -98,7 +98,7 @@ fn the_dashboard_is_whole_and_its_queries_are_valid() -> Result<()> {
 #[test]
 fn documentation_names_every_bound_and_loss() -> Result<()> {
     let page = read(&workspace().join("docs/metrics.md"))?;
-    let code = read(&workspace().join("agent/src/pipeline.rs"))?;
+    let code = read(&workspace().join("agent/src/pipeline/numbers.rs"))?;
     for (list, label) in [("lost: vec![", "reason"), ("bounds: vec![", "bound")] {
         let (_, rest) = code.split_once(list).context(list)?;
         let values = rest.split_once(']').context("its end")?.0.split('"').skip(1).step_by(2);

@@ -10,10 +10,7 @@ use crate::PATIENCE;
 /// The key of RFC 6455 section 1.3.
 pub const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 
-/// The accept value that belongs to [`KEY`] (RFC 6455 section 1.3).
-pub const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
-
-/// The answer that accepts a handshake with [`KEY`].
+/// The answer that accepts a handshake with [`KEY`] (RFC 6455 section 1.3).
 pub const ACCEPTED: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
     Connection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
 

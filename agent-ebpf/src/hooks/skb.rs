@@ -246,8 +246,7 @@ unsafe fn is_shed(stream: *const Stream, epoch: u16) -> bool {
     unsafe { (&raw const (*stream).shed).read_volatile() == SHED | u32::from(epoch) }
 }
 
-/// Sheds a candidate: of a handshake that cannot be told whole, nothing is, and that costs whom it passes by the
-/// least.
+/// Sheds a candidate: a handshake that cannot be told whole is not told at all, which costs the traffic the least.
 ///
 /// # Safety
 /// The stream must live, and this be the request half's hook.
