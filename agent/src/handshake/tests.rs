@@ -33,6 +33,17 @@ impl Bench {
         Self { pairing, said: Vec::new(), now: 1000 * MS, cookie: 1 }
     }
 
+    /// A connection whose handshake was accepted and told, and when its 101 passed.
+    fn opened() -> (Self, u64) {
+        let mut bench = Self::new();
+        bench.request(100, GET);
+        bench.response(500, SWITCHING);
+        let opened_ns = bench.now;
+        bench.wait(5_000);
+        bench.exchange();
+        (bench, opened_ns)
+    }
+
     fn record(
         &mut self,
         kind: Kind,
@@ -251,12 +262,7 @@ fn two_close_frames_have_an_order_even_when_a_place_was_lost() {
 
 #[test]
 fn an_end_without_close_frames_is_1006() {
-    let mut bench = Bench::new();
-    bench.request(100, GET);
-    bench.response(500, SWITCHING);
-    let opened_ns = bench.now;
-    bench.wait(5_000);
-    bench.exchange();
+    let (mut bench, opened_ns) = Bench::opened();
     let gone =
         HalfSummary { flags: half_flags::RST, last_ns: opened_ns + MS, ..Default::default() };
     let summary = Summary { opened_ns, request: gone, ..Default::default() };
@@ -275,12 +281,7 @@ fn an_end_without_close_frames_is_1006() {
 #[test]
 fn an_rst_behind_the_end_of_a_socket_is_no_other_end() {
     // The server closes, and the client's close frame crosses its FIN: the kernel answers with RST.
-    let mut bench = Bench::new();
-    bench.request(100, GET);
-    bench.response(500, SWITCHING);
-    let opened_ns = bench.now;
-    bench.wait(5_000);
-    bench.exchange();
+    let (mut bench, opened_ns) = Bench::opened();
     let fin = HalfSummary { flags: half_flags::FIN, ..Default::default() };
     let summary = Summary { opened_ns, response: fin, ..Default::default() };
     bench.summary(Kind::Ending, half::RESPONSE, flags::TUNNEL, summary);
@@ -297,12 +298,7 @@ fn an_rst_behind_the_end_of_a_socket_is_no_other_end() {
 
 #[test]
 fn a_fin_that_overtook_other_bytes_is_the_first_end() {
-    let mut bench = Bench::new();
-    bench.request(100, GET);
-    bench.response(500, SWITCHING);
-    let opened_ns = bench.now;
-    bench.wait(5_000);
-    bench.exchange();
+    let (mut bench, opened_ns) = Bench::opened();
     let summary = Summary { opened_ns, ..Default::default() };
     // The server's FIN, then what it overtook, of which TCP takes both; then the client's FIN.
     bench.summary(Kind::EarlyFin, half::RESPONSE, flags::TUNNEL, summary);
@@ -368,12 +364,7 @@ fn a_socket_that_closes_long_after_its_end_has_one_end() {
 #[test]
 fn behind_a_broken_rule_nobody_knows_who_closed_first() {
     let broken = |code| {
-        let mut bench = Bench::new();
-        bench.request(100, GET);
-        bench.response(500, SWITCHING);
-        let opened_ns = bench.now;
-        bench.wait(5_000);
-        bench.exchange();
+        let (mut bench, opened_ns) = Bench::opened();
         let violation = Violation::UnmaskedFromClient as u8;
         let request = HalfSummary { violation, ..Default::default() };
         let response = HalfSummary { close_code: code, close_ns: bench.now, ..Default::default() };
