@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{
+use crate::diagnose::{
     Cause, Confidence, Evidence,
     fingerprint::{self, Fingerprint},
     origin::{Authority, OriginField},
@@ -13,22 +13,22 @@ use crate::{
 };
 
 /// An exchange, read once for all rules.
-pub(super) struct Case<'a> {
-    pub(super) exchange: &'a Exchange,
-    pub(super) request: &'a RequestHead,
+pub(in crate::diagnose) struct Case<'a> {
+    pub(in crate::diagnose) exchange: &'a Exchange,
+    pub(in crate::diagnose) request: &'a RequestHead,
     /// The answer, when there was one.
-    pub(super) response: Option<&'a ResponseHead>,
-    pub(super) origin: OriginField,
-    pub(super) host: Option<Authority>,
+    pub(in crate::diagnose) response: Option<&'a ResponseHead>,
+    pub(in crate::diagnose) origin: OriginField,
+    pub(in crate::diagnose) host: Option<Authority>,
     /// What the server says about itself and its refusal: reason phrase, reject reason, first bytes of
     /// the body, in lower case. Never quoted: it may hold anything.
-    pub(super) words: String,
+    pub(in crate::diagnose) words: String,
     /// The known answer that this one is.
-    pub(super) fingerprint: Option<&'static Fingerprint>,
+    pub(in crate::diagnose) fingerprint: Option<&'static Fingerprint>,
 }
 
 impl<'a> Case<'a> {
-    pub(super) fn new(exchange: &'a Exchange) -> Self {
+    pub(in crate::diagnose) fn new(exchange: &'a Exchange) -> Self {
         let request = &exchange.request;
         let response = match &exchange.answer {
             Answer::Response(response) => Some(response),
@@ -47,12 +47,12 @@ impl<'a> Case<'a> {
         }
     }
 
-    pub(super) fn status(&self) -> Option<u16> {
+    pub(in crate::diagnose) fn status(&self) -> Option<u16> {
         self.response.map(|response| response.status)
     }
 
     /// The request header `shown` (any case) as evidence, `(absent)` when it is not there.
-    pub(super) fn header(&self, shown: &'static str) -> Evidence {
+    pub(in crate::diagnose) fn header(&self, shown: &'static str) -> Evidence {
         let name = shown.to_ascii_lowercase();
         let values: Vec<&str> = self.request.headers.all(&name).collect();
         match values.as_slice() {
@@ -63,7 +63,7 @@ impl<'a> Case<'a> {
     }
 
     /// The status line's code, and the known words of the answer when it is a known one.
-    pub(super) fn answer(&self) -> Evidence {
+    pub(in crate::diagnose) fn answer(&self) -> Evidence {
         let Some(response) = self.response else { return Evidence::absent("answer") };
         match self.fingerprint.map(|known| known.quote) {
             Some(quote) if !quote.is_empty() => {
@@ -76,20 +76,20 @@ impl<'a> Case<'a> {
 
 /// What a rule found.
 #[derive(Clone, Debug)]
-pub(super) struct Finding {
-    pub(super) cause: Cause,
-    pub(super) confidence: Confidence,
-    pub(super) evidence: Vec<Evidence>,
-    pub(super) summary: Cow<'static, str>,
+pub(in crate::diagnose) struct Finding {
+    pub(in crate::diagnose) cause: Cause,
+    pub(in crate::diagnose) confidence: Confidence,
+    pub(in crate::diagnose) evidence: Vec<Evidence>,
+    pub(in crate::diagnose) summary: Cow<'static, str>,
     /// A fix that knows more than the cause's own.
-    pub(super) fix: Option<&'static str>,
+    pub(in crate::diagnose) fix: Option<&'static str>,
     /// Concluded from headers alone: the server did not say which check failed, so that population
     /// evidence may know better.
-    pub(super) presumed: bool,
+    pub(in crate::diagnose) presumed: bool,
 }
 
 impl Finding {
-    pub(super) fn new(
+    pub(in crate::diagnose) fn new(
         cause: Cause,
         confidence: Confidence,
         summary: impl Into<Cow<'static, str>>,
@@ -98,34 +98,43 @@ impl Finding {
         Self { cause, confidence, evidence: Vec::new(), summary, fix: None, presumed: false }
     }
 
-    pub(super) fn certain(cause: Cause, summary: impl Into<Cow<'static, str>>) -> Self {
+    pub(in crate::diagnose) fn certain(
+        cause: Cause,
+        summary: impl Into<Cow<'static, str>>,
+    ) -> Self {
         Self::new(cause, Confidence::Certain, summary)
     }
 
-    pub(super) fn likely(cause: Cause, summary: impl Into<Cow<'static, str>>) -> Self {
+    pub(in crate::diagnose) fn likely(cause: Cause, summary: impl Into<Cow<'static, str>>) -> Self {
         Self::new(cause, Confidence::Likely, summary)
     }
 
-    pub(super) fn possible(cause: Cause, summary: impl Into<Cow<'static, str>>) -> Self {
+    pub(in crate::diagnose) fn possible(
+        cause: Cause,
+        summary: impl Into<Cow<'static, str>>,
+    ) -> Self {
         Self::new(cause, Confidence::Possible, summary)
     }
 
-    pub(super) fn with(mut self, evidence: impl IntoIterator<Item = Evidence>) -> Self {
+    pub(in crate::diagnose) fn with(
+        mut self,
+        evidence: impl IntoIterator<Item = Evidence>,
+    ) -> Self {
         self.evidence.extend(evidence);
         self
     }
 
     /// At most this sure.
-    pub(super) fn at_most(mut self, confidence: Confidence) -> Self {
+    pub(in crate::diagnose) fn at_most(mut self, confidence: Confidence) -> Self {
         self.confidence = self.confidence.min(confidence);
         self
     }
 }
 
 /// A small pure function: what one rule finds in a case, if it applies.
-pub(super) type Rule = fn(&Case<'_>) -> Option<Finding>;
+pub(in crate::diagnose) type Rule = fn(&Case<'_>) -> Option<Finding>;
 
 /// What the first rule that applies finds.
-pub(super) fn first(rules: &[Rule], case: &Case<'_>) -> Option<Finding> {
+pub(in crate::diagnose) fn first(rules: &[Rule], case: &Case<'_>) -> Option<Finding> {
     rules.iter().find_map(|rule| rule(case))
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{
+use crate::diagnose::{
     Cause, Evidence,
     case::{Case, Finding},
 };
@@ -13,7 +13,7 @@ const DESTROY_UPGRADE: std::ops::Range<Duration> =
     Duration::from_millis(950)..Duration::from_millis(1300);
 
 /// Whether the end that made the request closed first.
-pub(super) fn client_left(case: &Case<'_>) -> bool {
+pub(in crate::diagnose) fn client_left(case: &Case<'_>) -> bool {
     let client = match case.exchange.connection.role {
         Role::Server => End::Peer,
         Role::Client => End::Local,
@@ -22,7 +22,7 @@ pub(super) fn client_left(case: &Case<'_>) -> bool {
 }
 
 /// What an answer means that is no HTTP head, or that broke off within it.
-pub(super) fn garbled() -> Finding {
+pub(in crate::diagnose) fn garbled() -> Finding {
     Finding::likely(
         Cause::ServerError,
         "the server's bytes are not the head of an answer: it broke off, or it does not speak HTTP/1.1",
@@ -31,7 +31,7 @@ pub(super) fn garbled() -> Finding {
 }
 
 /// What a missing answer means, when the request's structure does not explain it.
-pub(super) fn explain(case: &Case<'_>) -> Finding {
+pub(in crate::diagnose) fn explain(case: &Case<'_>) -> Finding {
     let waited = format!("{} ms", case.exchange.duration.as_millis());
     let Answer::Closed { by, .. } = &case.exchange.answer else {
         return Finding::certain(Cause::TimedOut, format!("no answer within {waited}"))

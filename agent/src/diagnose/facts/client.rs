@@ -4,7 +4,7 @@ use crate::http::RequestHead;
 
 /// What a browser says of the page and the host that it connects to (Fetch Metadata).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum FetchSite {
+pub(in crate::diagnose) enum FetchSite {
     /// Scheme, host and port are equal.
     SameOrigin,
     /// Another page of the same site, or of another one.
@@ -12,7 +12,7 @@ pub(super) enum FetchSite {
 }
 
 /// Whether the request has the features of a browser. The name alone is not enough: scripts borrow it.
-pub(super) fn is_browser(request: &RequestHead) -> bool {
+pub(in crate::diagnose) fn is_browser(request: &RequestHead) -> bool {
     let headers = &request.headers;
     let fetch_metadata =
         ["sec-fetch-mode", "sec-fetch-site", "sec-fetch-dest"].iter().any(|name| headers.has(name));
@@ -30,7 +30,7 @@ fn offers_window_bits(request: &RequestHead) -> bool {
 }
 
 /// The browser's own verdict, made before any proxy touched `Host`.
-pub(super) fn fetch_site(request: &RequestHead) -> Option<FetchSite> {
+pub(in crate::diagnose) fn fetch_site(request: &RequestHead) -> Option<FetchSite> {
     match request.headers.first("sec-fetch-site")?.trim() {
         "same-origin" => Some(FetchSite::SameOrigin),
         "same-site" | "cross-site" => Some(FetchSite::Other),

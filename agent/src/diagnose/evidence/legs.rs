@@ -14,7 +14,7 @@ use std::{
 
 use lru::LruCache;
 
-use super::{ProxyChange, Verdict, changes};
+use crate::diagnose::{ProxyChange, Verdict, changes};
 use crate::{
     handshake::{Answer, Connection, Exchange},
     http::RequestHead,

@@ -6,16 +6,16 @@ use crate::http::RequestHead;
 
 /// A host and an optional port, lower case, as in `Host`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Authority {
+pub(in crate::diagnose) struct Authority {
     /// Name or address; an IPv6 address keeps its brackets.
-    pub(super) host: String,
+    pub(in crate::diagnose) host: String,
     /// The port, when it is written out.
-    pub(super) port: Option<u16>,
+    pub(in crate::diagnose) port: Option<u16>,
 }
 
 impl Authority {
     /// Reads `host[:port]`; `None` when it is neither.
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub(in crate::diagnose) fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         let (host, port) = match text.rfind(':') {
             Some(colon) if !text.ends_with(']') => {
@@ -35,7 +35,7 @@ impl Authority {
     }
 
     /// How far this host is from a name that a user could have typed.
-    pub(super) fn seclusion(&self) -> Seclusion {
+    pub(in crate::diagnose) fn seclusion(&self) -> Seclusion {
         let name = self.host.trim_end_matches('.');
         if let Ok(address) = name.parse::<Ipv4Addr>() {
             return match address {
@@ -75,7 +75,7 @@ impl std::fmt::Display for Authority {
 
 /// How secluded a host is; a `Host` more secluded than the page's own was written by a proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Seclusion {
+pub(in crate::diagnose) enum Seclusion {
     /// A dotted name or a public address.
     Public,
     /// An address of RFC 1918, RFC 4193 or link-local.
@@ -88,16 +88,16 @@ pub(super) enum Seclusion {
 
 /// A serialised origin: scheme, host, port (RFC 6454 section 6.2), lower case.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Origin {
+pub(in crate::diagnose) struct Origin {
     /// The scheme, for example `https`.
-    pub(super) scheme: String,
+    pub(in crate::diagnose) scheme: String,
     /// Host and port as written.
-    pub(super) authority: Authority,
+    pub(in crate::diagnose) authority: Authority,
 }
 
 impl Origin {
     /// Reads one serialised origin; `None` for `null` and for anything else that is not one.
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub(in crate::diagnose) fn parse(text: &str) -> Option<Self> {
         let (scheme, rest) = text.trim().split_once("://")?;
         let starts_right = scheme.as_bytes().first().is_some_and(u8::is_ascii_alphabetic);
         let scheme_right =
@@ -111,7 +111,7 @@ impl Origin {
     }
 
     /// The port that the origin means, written out or by its scheme's default.
-    pub(super) fn effective_port(&self) -> Option<u16> {
+    pub(in crate::diagnose) fn effective_port(&self) -> Option<u16> {
         self.authority.port.or_else(|| default_port(&self.scheme))
     }
 }
@@ -128,7 +128,7 @@ impl std::fmt::Display for Origin {
 }
 
 /// The default port of a web scheme.
-pub(super) fn default_port(scheme: &str) -> Option<u16> {
+pub(in crate::diagnose) fn default_port(scheme: &str) -> Option<u16> {
     match scheme {
         "http" | "ws" => Some(80),
         "https" | "wss" => Some(443),
@@ -138,7 +138,7 @@ pub(super) fn default_port(scheme: &str) -> Option<u16> {
 
 /// The `Origin` of a request, as a server must read it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum OriginField {
+pub(in crate::diagnose) enum OriginField {
     /// No such header.
     Absent,
     /// `null`, or the `file://` that some application web views send in its place.
@@ -153,7 +153,7 @@ pub(super) enum OriginField {
 
 impl OriginField {
     /// Reads the `Origin` of `request`.
-    pub(super) fn of(request: &RequestHead) -> Self {
+    pub(in crate::diagnose) fn of(request: &RequestHead) -> Self {
         let mut fields = request.headers.all("origin");
         let Some(value) = fields.next() else { return Self::Absent };
         if fields.next().is_some() || value.contains(',') {

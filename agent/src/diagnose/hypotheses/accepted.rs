@@ -4,7 +4,7 @@
 use base64::{Engine, prelude::BASE64_STANDARD};
 use sha1::{Digest, Sha1};
 
-use super::{
+use crate::diagnose::{
     Cause, Confidence, Evidence,
     case::{Case, Finding, Rule},
 };
@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// The rules, in the order of RFC 6455 section 4.1; then what followed.
-pub(super) const RULES: &[Rule] = &[
+pub(in crate::diagnose) const RULES: &[Rule] = &[
     upgrade,
     connection,
     accept,
@@ -71,7 +71,7 @@ fn connection(case: &Case<'_>) -> Option<Finding> {
 }
 
 /// The value of `Sec-WebSocket-Accept` that belongs to `key` (RFC 6455 section 4.2.2).
-pub(super) fn accept_value(key: &str) -> String {
+pub(in crate::diagnose) fn accept_value(key: &str) -> String {
     let mut digest = Sha1::new();
     digest.update(key.trim().as_bytes());
     digest.update(GUID);

@@ -1,7 +1,7 @@
 //! What an answer other than 101 means when the request's structure is sound: the server's own words
 //! first, then its comparison, then its status.
 
-use super::{
+use crate::diagnose::{
     Cause, Confidence, Evidence,
     case::{Case, Finding, Rule, first},
     comparison::{is_foreign, not_an_origin, origin_refused},
@@ -15,7 +15,7 @@ use super::{
 const RULES: &[Rule] = &[known_answer, redirect, words_of_origin, words_of_auth, untrusted_proxy];
 
 /// What the answer means.
-pub(super) fn explain(case: &Case<'_>) -> Finding {
+pub(in crate::diagnose) fn explain(case: &Case<'_>) -> Finding {
     first(RULES, case).unwrap_or_else(|| by_status(case))
 }
 
@@ -172,7 +172,7 @@ fn words_of_origin(case: &Case<'_>) -> Option<Finding> {
 }
 
 /// Whether `words` hold the word "origin", as a word or before an underscore or plural.
-pub(super) fn speaks_of_origin(words: &str) -> bool {
+pub(in crate::diagnose) fn speaks_of_origin(words: &str) -> bool {
     let bytes = words.as_bytes();
     words.match_indices("origin").any(|(at, found)| {
         let before = at.checked_sub(1).and_then(|i| bytes.get(i)).copied().unwrap_or(b' ');

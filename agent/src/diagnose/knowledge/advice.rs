@@ -1,10 +1,10 @@
 //! What to do about each cause, and what would show that it is another one. In a few words; `wstap explain`
 //! has the whole page.
 
-use super::Cause;
+use crate::diagnose::Cause;
 
 /// What would show that the cause is another one.
-pub(super) const fn disproof(cause: Cause) -> Option<&'static str> {
+pub(in crate::diagnose) const fn disproof(cause: Cause) -> Option<&'static str> {
     Some(match cause {
         Cause::UpgradeStripped => {
             "the client itself sends no Upgrade: look at the leg before the proxy"
@@ -63,7 +63,7 @@ pub(super) const fn disproof(cause: Cause) -> Option<&'static str> {
 }
 
 /// The fix in a few words, with the directive of nginx where one is to blame.
-pub(super) const fn fix(cause: Cause) -> Option<&'static str> {
+pub(in crate::diagnose) const fn fix(cause: Cause) -> Option<&'static str> {
     Some(match cause {
         Cause::UpgradeStripped => {
             "nginx: proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection \"upgrade\"; proxy_http_version 1.1"

@@ -12,7 +12,7 @@ use std::{
 
 use lru::LruCache;
 
-use super::{
+use crate::diagnose::{
     Cause, Evidence, Outcome, Verdict,
     case::{Case, Finding},
     forwarded,
@@ -207,7 +207,7 @@ const COMPARED: &[Cause] = &[
 ];
 
 /// Corrects a finding that was concluded from headers alone by what other handshakes show.
-pub(super) fn correct(
+pub(in crate::diagnose) fn correct(
     finding: Finding,
     population: &PopulationEvidence,
     case: &Case<'_>,

@@ -1,35 +1,35 @@
 //! Which server gave an answer, and what its exact words prove. The servers themselves are data: `servers`.
 
-use super::{Cause, Confidence, servers};
+use crate::diagnose::{Cause, Confidence, servers};
 use crate::http::{RequestHead, ResponseHead};
 
 /// A known answer of a known server. All conditions must hold; an empty one always does.
-pub(super) struct Fingerprint {
+pub(in crate::diagnose) struct Fingerprint {
     /// The server, or the library that speaks WebSocket for it.
-    pub(super) server: &'static str,
+    pub(in crate::diagnose) server: &'static str,
     /// The status codes that it answers with.
-    pub(super) status: &'static [u16],
+    pub(in crate::diagnose) status: &'static [u16],
     /// Header conditions.
-    pub(super) headers: &'static [(&'static str, Want)],
+    pub(in crate::diagnose) headers: &'static [(&'static str, Want)],
     /// Conditions on the answer's words, in lower case: reason phrase, reject reason, body.
-    pub(super) words: Words,
+    pub(in crate::diagnose) words: Words,
     /// A part of the request's path; empty for any.
-    pub(super) path: &'static str,
+    pub(in crate::diagnose) path: &'static str,
     /// A subprotocol that the request offers; empty for any.
-    pub(super) offers: &'static str,
+    pub(in crate::diagnose) offers: &'static str,
     /// What the answer proves.
-    pub(super) says: Says,
+    pub(in crate::diagnose) says: Says,
     /// The server's origin check lets a request without `Origin` pass.
-    pub(super) passes_absent: bool,
+    pub(in crate::diagnose) passes_absent: bool,
     /// The answer in a few words, for the evidence. Never bytes from the wire.
-    pub(super) quote: &'static str,
+    pub(in crate::diagnose) quote: &'static str,
     /// A fix that knows more than the cause's own.
-    pub(super) fix: Option<&'static str>,
+    pub(in crate::diagnose) fix: Option<&'static str>,
 }
 
 impl Fingerprint {
     /// An answer about which nothing is known; the tables fill in the rest.
-    pub(super) const ANY: Self = Self {
+    pub(in crate::diagnose) const ANY: Self = Self {
         server: "",
         status: &[],
         headers: &[],
@@ -43,7 +43,7 @@ impl Fingerprint {
     };
 
     /// Whether its words leave no doubt what was refused, whatever else the request is.
-    pub(super) fn is_plain(&self) -> bool {
+    pub(in crate::diagnose) fn is_plain(&self) -> bool {
         matches!(
             self.says,
             Says::Host
@@ -65,7 +65,7 @@ impl Fingerprint {
 }
 
 /// A condition on a response header; values are compared in lower case.
-pub(super) enum Want {
+pub(in crate::diagnose) enum Want {
     /// Not there.
     Absent,
     /// Exactly this value.
@@ -99,7 +99,7 @@ fn hold(words: &str, part: &str) -> bool {
 }
 
 /// A condition on the answer's words.
-pub(super) enum Words {
+pub(in crate::diagnose) enum Words {
     /// None.
     Any,
     /// No body at all.
@@ -137,7 +137,7 @@ fn has_no_body(response: &ResponseHead) -> bool {
 }
 
 /// What an answer proves.
-pub(super) enum Says {
+pub(in crate::diagnose) enum Says {
     /// The origin check failed, as surely as this, and this is what it compares.
     Origin(Comparison, Confidence),
     /// The host is not one that the server serves.
@@ -152,7 +152,7 @@ pub(super) enum Says {
 
 /// What an origin check compares with `Origin`. Only this may explain its refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Comparison {
+pub(in crate::diagnose) enum Comparison {
     /// Host and port with `Host`, literally; the scheme does not count.
     HostPort,
     /// Scheme, host and port with the forwarded scheme and `Host`.
@@ -166,7 +166,7 @@ pub(super) enum Comparison {
 }
 
 /// The known answer that `response` is, if it is one.
-pub(super) fn recognise(
+pub(in crate::diagnose) fn recognise(
     request: &RequestHead,
     response: &ResponseHead,
     words: &str,
@@ -175,7 +175,7 @@ pub(super) fn recognise(
 }
 
 /// What the server says, in lower case: reason phrase, reject reason, first bytes of the body.
-pub(super) fn words(response: &ResponseHead) -> String {
+pub(in crate::diagnose) fn words(response: &ResponseHead) -> String {
     let rejected = response.headers.first("x-websocket-reject-reason").unwrap_or_default();
     let body = String::from_utf8_lossy(&response.body);
     format!("{}\n{rejected}\n{body}", response.reason).to_lowercase()
@@ -185,7 +185,10 @@ pub(super) fn words(response: &ResponseHead) -> String {
 const SERVER_NAME: usize = 32;
 
 /// The name of the server that gave `response`: that of the known answer, else the product in `Server`.
-pub(super) fn server_name(known: Option<&Fingerprint>, response: &ResponseHead) -> Option<String> {
+pub(in crate::diagnose) fn server_name(
+    known: Option<&Fingerprint>,
+    response: &ResponseHead,
+) -> Option<String> {
     if let Some(known) = known
         && !known.server.is_empty()
     {

@@ -2,7 +2,7 @@
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 
-use super::{
+use crate::diagnose::{
     Cause, Confidence, Evidence,
     case::{Case, Finding, Rule},
     fingerprint::Fingerprint,
@@ -15,7 +15,7 @@ use crate::{
 
 /// The rules, in order. Faults that no server can overlook first; then those that only some servers
 /// refuse, which count when the answer is the one that such a server gives.
-pub(super) const RULES: &[Rule] = &[
+pub(in crate::diagnose) const RULES: &[Rule] = &[
     method,
     upgrade_stripped,
     upgrade_mangled,
@@ -205,6 +205,6 @@ fn has_value(headers: &Headers, name: &str) -> bool {
 }
 
 /// Whether the key is 16 bytes in base64 (RFC 6455 section 4.1).
-pub(super) fn key_is_sound(key: &str) -> bool {
+pub(in crate::diagnose) fn key_is_sound(key: &str) -> bool {
     BASE64_STANDARD.decode(key.trim()).is_ok_and(|bytes| bytes.len() == 16)
 }

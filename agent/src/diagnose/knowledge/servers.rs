@@ -4,7 +4,14 @@
 //! quotes it. Sources: each server's own code at the place named, and recorded answers. Only a row whose words
 //! were read or recorded says `Certain`.
 
-use super::{
+use crate::diagnose::{
+    Cause::{
+        AuthRequired, CorsMiddleware, Forbidden, HeaderTooLarge, MethodNotGet, RateLimited,
+        RouteNotFound, ServerError, SessionUnknown, SubprotocolRequired, UpgradeIgnored,
+    },
+    Confidence::{Certain, Likely},
+};
+use crate::diagnose::{
     fingerprint::{
         Comparison::{AllowList, ForwardedSchemeHostPort, HostPort, SchemeHostPort, Unknown},
         Fingerprint,
@@ -13,13 +20,6 @@ use super::{
         Words::{Any, Body, Have, HaveAll, NoBody, Nothing},
     },
     proxies,
-};
-use crate::diagnose::{
-    Cause::{
-        AuthRequired, CorsMiddleware, Forbidden, HeaderTooLarge, MethodNotGet, RateLimited,
-        RouteNotFound, ServerError, SessionUnknown, SubprotocolRequired, UpgradeIgnored,
-    },
-    Confidence::{Certain, Likely},
 };
 
 /// Writes a table of [`Fingerprint`]s.
@@ -37,11 +37,11 @@ macro_rules! answers {
         },)*]
     };
 }
-pub(super) use answers;
+pub(in crate::diagnose) use answers;
 
 /// All known answers. What a server says by its words comes first, then what a proxy says for itself, then
 /// refusals that are known by their shape alone.
-pub(super) const ANSWERS: &[&[Fingerprint]] = &[WORDS, proxies::ANSWERS, SHAPES];
+pub(in crate::diagnose) const ANSWERS: &[&[Fingerprint]] = &[WORDS, proxies::ANSWERS, SHAPES];
 
 type Fields = &'static [(&'static str, Want)];
 
@@ -207,7 +207,7 @@ const SHAPES: &[Fingerprint] = answers! {
 };
 
 /// Tokens in `Server` or `X-Powered-By`, lower case, and the names that events use.
-pub(super) const PRODUCTS: &[(&str, &str)] = &[
+pub(in crate::diagnose) const PRODUCTS: &[(&str, &str)] = &[
     ("tornadoserver", "tornado"),
     ("aiohttp/", "aiohttp"),
     ("websockets/", "websockets"),

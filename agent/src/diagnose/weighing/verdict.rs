@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Cause, Confidence};
+use crate::diagnose::{Cause, Confidence};
 
 /// The longest value that evidence quotes, in characters; a longer one is cut and ends in `…`.
 pub const EVIDENCE_VALUE: usize = 200;
@@ -34,7 +34,7 @@ pub struct Verdict {
 
 impl Verdict {
     /// How many bytes it takes.
-    pub(super) fn held(&self) -> usize {
+    pub(in crate::diagnose) fn held(&self) -> usize {
         let evidence = self.evidence.iter().map(|one| size_of::<Evidence>() + one.value.len());
         size_of::<Self>() + self.summary.len() + evidence.sum::<usize>()
     }
@@ -93,12 +93,12 @@ pub struct Evidence {
 
 impl Evidence {
     /// A named value, as [`Self::quoted`].
-    pub(super) fn new(name: impl Into<Cow<'static, str>>, value: &str) -> Self {
+    pub(in crate::diagnose) fn new(name: impl Into<Cow<'static, str>>, value: &str) -> Self {
         Self { name: name.into(), value: Self::quoted(value) }
     }
 
     /// A value cut to [`EVIDENCE_VALUE`] characters; control characters become spaces.
-    pub(super) fn quoted(value: &str) -> String {
+    pub(in crate::diagnose) fn quoted(value: &str) -> String {
         let plain = value.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
         if plain && value.len() <= EVIDENCE_VALUE {
             return value.to_owned();
@@ -113,7 +113,7 @@ impl Evidence {
     }
 
     /// A header whose absence is the evidence.
-    pub(super) fn absent(name: impl Into<Cow<'static, str>>) -> Self {
+    pub(in crate::diagnose) fn absent(name: impl Into<Cow<'static, str>>) -> Self {
         Self { name: name.into(), value: "(absent)".to_owned() }
     }
 }

@@ -1,6 +1,10 @@
 //! Answers that proxies give by themselves, as data: the backend never said them.
 
-use super::{
+use crate::diagnose::{
+    Cause::{AuthRequired, Forbidden, RouteNotFound, UpstreamUnavailable},
+    Confidence::{Certain, Likely},
+};
+use crate::diagnose::{
     fingerprint::{
         Comparison::Unknown,
         Fingerprint,
@@ -10,18 +14,14 @@ use super::{
     },
     servers::answers,
 };
-use crate::diagnose::{
-    Cause::{AuthRequired, Forbidden, RouteNotFound, UpstreamUnavailable},
-    Confidence::{Certain, Likely},
-};
 
 /// Whether `server` is a proxy that answers by itself.
-pub(super) fn is_proxy(server: &str) -> bool {
+pub(in crate::diagnose) fn is_proxy(server: &str) -> bool {
     ANSWERS.iter().any(|known| known.server == server)
 }
 
 /// Known answers.
-pub(super) const ANSWERS: &[Fingerprint] = answers! {
+pub(in crate::diagnose) const ANSWERS: &[Fingerprint] = answers! {
     "envoy" [502 503 504] Have("upstream connect error or disconnect/reset before headers")
         => Proxy(UpstreamUnavailable, Certain, "Envoy could not reach its upstream"),
         "upstream connect error or disconnect/reset before headers";

@@ -1,6 +1,6 @@
 //! What the proxies in front wrote into a request: `X-Forwarded-*`, `Forwarded` (RFC 7239) and their kin.
 
-use super::{
+use crate::diagnose::{
     Scheme,
     origin::{Authority, OriginField, Seclusion},
 };
@@ -43,19 +43,19 @@ const HOSTS: &[&str] = &["x-forwarded-host", "x-original-host", "x-host"];
 const SWITCHES: &[&str] = &["x-forwarded-ssl", "front-end-https"];
 
 /// Whether some hop left its mark.
-pub(super) fn proxied(request: &RequestHead) -> bool {
+pub(in crate::diagnose) fn proxied(request: &RequestHead) -> bool {
     MARKS.iter().any(|name| request.headers.has(name))
 }
 
 /// The client's hosts as the proxies say, nearest to the client first.
-pub(super) fn hosts(headers: &Headers) -> Vec<Authority> {
+pub(in crate::diagnose) fn hosts(headers: &Headers) -> Vec<Authority> {
     let named = HOSTS.iter().flat_map(|name| headers.list(name));
     named.chain(parameters(headers, "host")).filter_map(Authority::parse).collect()
 }
 
 /// The client's schemes as the proxies say, nearest to the client first, lower case, with the header
 /// that says so.
-pub(super) fn schemes(headers: &Headers) -> Vec<(&'static str, String)> {
+pub(in crate::diagnose) fn schemes(headers: &Headers) -> Vec<(&'static str, String)> {
     let named = SCHEMES.iter().flat_map(|name| headers.list(name).map(|value| (*name, value)));
     let switched =
         SWITCHES.iter().filter(|name| headers.has_token(name, "on")).map(|name| (*name, "https"));

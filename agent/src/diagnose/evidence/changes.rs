@@ -1,6 +1,6 @@
 //! What a proxy changed in a request, and what that proves.
 
-use super::{
+use crate::diagnose::{
     Cause, Change, Confidence, Evidence, ProxyChange, Verdict, advice,
     client::{self, FetchSite},
     forwarded,
@@ -10,7 +10,7 @@ use super::{
 use crate::http::{RequestHead, Version};
 
 /// The differences between the request that a proxy received and the one that it sent.
-pub(super) fn between(before: &RequestHead, after: &RequestHead) -> Vec<ProxyChange> {
+pub(in crate::diagnose) fn between(before: &RequestHead, after: &RequestHead) -> Vec<ProxyChange> {
     let mut names: Vec<&str> = Vec::new();
     for (name, _) in before.headers.iter().chain(after.headers.iter()) {
         if !names.contains(&name) {
@@ -56,7 +56,11 @@ fn version(request: &RequestHead) -> String {
 }
 
 /// Corrects `verdict` by what the first leg that was seen had, `before`, against what the server got, `after`.
-pub(super) fn refine(verdict: &mut Verdict, before: &RequestHead, after: &RequestHead) {
+pub(in crate::diagnose) fn refine(
+    verdict: &mut Verdict,
+    before: &RequestHead,
+    after: &RequestHead,
+) {
     let Some(cause) = verdict.cause else { return };
     let changed = |name: &str| value(before, name) != value(after, name);
     let lost = |name: &str| before.headers.has(name) && !after.headers.has(name);
@@ -206,7 +210,7 @@ fn conclude(verdict: &mut Verdict, cause: Cause, confidence: Confidence, summary
 
 /// The leg into a proxy failed, and a leg behind it was answered with `status`, or not at all. `behind` is
 /// what was said of that leg when the proxy passed its answer on: then this is the same failure.
-pub(super) fn answered_behind(
+pub(in crate::diagnose) fn answered_behind(
     verdict: &mut Verdict,
     behind: Option<&Verdict>,
     status: Option<u16>,
@@ -231,7 +235,7 @@ pub(super) fn answered_behind(
 }
 
 /// No leg behind this one was seen: what a proxy said here, it said by itself.
-pub(super) fn answered_alone(verdict: &mut Verdict) {
+pub(in crate::diagnose) fn answered_alone(verdict: &mut Verdict) {
     let by_proxy = verdict.server.as_deref().is_some_and(proxies::is_proxy);
     let own = verdict.evidence.iter().any(|evidence| evidence.name == "answer");
     if by_proxy && own {

@@ -1,6 +1,6 @@
 //! Refused because of the origin: which part of it, judged only by what the answering server compares.
 
-use super::{
+use crate::diagnose::{
     Cause, Confidence, Evidence,
     case::{Case, Finding},
     client::{self, FetchSite},
@@ -10,7 +10,11 @@ use super::{
 };
 
 /// Explains a refusal by the server's origin check. `sure` is how sure it is that this check refused.
-pub(super) fn origin_refused(case: &Case<'_>, comparison: Comparison, sure: Confidence) -> Finding {
+pub(in crate::diagnose) fn origin_refused(
+    case: &Case<'_>,
+    comparison: Comparison,
+    sure: Confidence,
+) -> Finding {
     if let Some(finding) = not_an_origin(case) {
         return finding.with([case.answer()]).at_most(sure);
     }
@@ -33,7 +37,7 @@ pub(super) fn origin_refused(case: &Case<'_>, comparison: Comparison, sure: Conf
 }
 
 /// Whether `Origin` is another one than the page's own host, as far as `Host` and the proxies tell.
-pub(super) fn is_foreign(case: &Case<'_>) -> bool {
+pub(in crate::diagnose) fn is_foreign(case: &Case<'_>) -> bool {
     match &case.origin {
         OriginField::One(origin) => {
             let named = |host: &Authority| host.host == origin.authority.host;
@@ -47,7 +51,7 @@ pub(super) fn is_foreign(case: &Case<'_>) -> bool {
 }
 
 /// Values of `Origin` that no check can match with a page.
-pub(super) fn not_an_origin(case: &Case<'_>) -> Option<Finding> {
+pub(in crate::diagnose) fn not_an_origin(case: &Case<'_>) -> Option<Finding> {
     let value = case.header("Origin");
     match &case.origin {
         OriginField::One(_) => None,
@@ -214,7 +218,7 @@ fn scheme_mismatch(case: &Case<'_>, origin: &Origin) -> Option<Finding> {
 fn port_mismatch(case: &Case<'_>, origin: &Origin, host: &Authority) -> Finding {
     let summary = match (origin.authority.port, host.port) {
         (Some(port), None)
-            if origin.effective_port() == super::origin::default_port(&origin.scheme) =>
+            if origin.effective_port() == crate::diagnose::origin::default_port(&origin.scheme) =>
         {
             format!("Origin writes out the default port {port}, Host does not")
         }

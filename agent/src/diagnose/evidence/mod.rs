@@ -1,0 +1,5 @@
+//! What other exchanges show about one: the other legs of the same handshake, and what its server did with others.
+
+pub(in crate::diagnose) mod changes;
+pub mod legs;
+pub mod population;
