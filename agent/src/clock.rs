@@ -1,10 +1,15 @@
-//! The two clocks of a live capture. Stages behind the ring take time from records only.
+//! The clocks of a live capture. Stages behind the ring take time from records only.
 
 use std::time::Duration;
 
 /// CLOCK_MONOTONIC, which the kernel stamps records with.
 pub fn monotonic() -> Duration {
     read(libc::CLOCK_MONOTONIC)
+}
+
+/// CLOCK_BOOTTIME, from which /proc counts.
+pub fn boot() -> Duration {
+    read(libc::CLOCK_BOOTTIME)
 }
 
 /// The time since the Unix epoch.
@@ -14,7 +19,7 @@ pub fn wall() -> Duration {
 
 fn read(clock: libc::clockid_t) -> Duration {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the pointer is to a timespec that lives through the call; both clocks always exist, so
+    // SAFETY: the pointer is to a timespec that lives through the call; these clocks always exist, so
     // the call cannot fail.
     unsafe { libc::clock_gettime(clock, &raw mut time) };
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);

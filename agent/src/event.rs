@@ -3,7 +3,9 @@
 //! Fields may be added, never renamed.
 
 mod build;
+mod id;
 mod names;
+mod notices;
 mod origin;
 #[cfg(test)]
 pub(crate) mod sample;
@@ -15,6 +17,11 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     build::{UNSEEN, origin, timestamp},
+    id::Ids,
+    notices::{
+        AcceptedEvent, AcceptedRow, GaveUpEvent, HistoryEvent, MissedEvent, StormEvent,
+        SuppressedEvent,
+    },
     origin::normalised_origin,
     workload::{UNKNOWN, Workload},
 };
@@ -35,11 +42,24 @@ pub enum Event {
     Closure(ClosureEvent),
     /// A reader was too slow: so many events were dropped before the next one.
     Missed(MissedEvent),
+    /// Events beyond `--events-rate` were not written.
+    Suppressed(SuppressedEvent),
+    /// What came before this line is the agent's memory, what follows happens now.
+    History(HistoryEvent),
+    /// Accepted handshakes, summed up.
+    Accepted(AcceptedEvent),
+    /// Many clients lost their connections together, and came back together.
+    Storm(StormEvent),
+    /// A client failed again and again, and did not come back.
+    GaveUp(GaveUpEvent),
 }
 
 /// An opening handshake and its verdict.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HandshakeEvent {
+    /// The event's own id: 16 hexadecimal digits, the same wherever the event is shown; absent in a replay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
     /// RFC 3339, microseconds, UTC: when the request's first byte was seen.
     pub time: String,
     /// `server` or `client`.
@@ -81,6 +101,18 @@ pub struct HandshakeEvent {
     pub policy: Policy,
     /// From the request's first byte to the answer's first byte, or to the end without one.
     pub duration_us: u64,
+    /// The trace that the request belongs to, by its `traceparent` (W3C Trace Context): 32 hexadecimal digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace_id: Option<String>,
+    /// The span that sent the request, by the same: 16 hexadecimal digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub span_id: Option<String>,
+    /// The how manieth try of this client in a row it is, from 2 on: the handshake or the connection before failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<u32>,
+    /// How long after that failure, or after that abnormal end, it began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<u64>,
     /// This host's end, `ip:port` or `unix:PATH`.
     pub local: String,
     /// The other end, as [`Self::local`]; a unix socket's client has no name: `unix:`.
@@ -123,6 +155,9 @@ pub struct Process {
     pub pid: u32,
     /// Its name (`comm`).
     pub name: String,
+    /// RFC 3339, UTC: when it started, to a tick of the kernel (10 ms).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started: Option<String>,
 }
 
 /// A container of this host.
@@ -151,6 +186,9 @@ pub struct Container {
 /// The end of an accepted connection.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ClosureEvent {
+    /// The event's own id, as of a handshake.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
     /// RFC 3339, microseconds, UTC: when the end was seen.
     pub time: String,
     /// `server` or `client`.
@@ -228,11 +266,4 @@ pub enum ClosedBy {
     Rst,
     /// Neither was seen.
     Timeout,
-}
-
-/// Events that a slow reader did not get.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MissedEvent {
-    /// How many, since the last line that the reader got.
-    pub missed: u64,
 }

@@ -22,7 +22,7 @@ use crate::{
     clock,
     config::Settings,
     enrich::{self, Owners},
-    event::{Event, Outcome},
+    event::{Event, Ids, Outcome},
     handshake::{Limits, Observation, Pairing},
     judge::{Judge, Judged},
     kernel::{self, Family, Kernel},
@@ -103,7 +103,9 @@ fn run(
     })?;
     let mut open = OpenConnections::default();
     let numbers = Arc::clone(&path.numbers);
-    let mut publish = |judged: Judged| {
+    let mut ids = Ids::default();
+    let mut publish = |mut judged: Judged| {
+        ids.give(&mut judged.event);
         open.follow(&judged, &sinks);
         if !sinks.wants_names() {
             sinks.publish(&judged.event);
@@ -159,8 +161,10 @@ pub fn capture(settings: &Settings, take: &mut dyn FnMut(Event) -> bool) -> anyh
         enrich::Settings { workload_grace: None, ..naming(settings) },
     )?;
     let mut wanted = true;
+    let mut ids = Ids::default();
     while wanted {
         path.turn(&mut |mut judged| {
+            ids.give(&mut judged.event);
             owners.name(&mut judged);
             wanted = wanted && take(judged.event);
         })?;
@@ -201,15 +205,15 @@ impl OpenConnections {
     fn follow(&mut self, judged: &Judged, sinks: &Sinks) {
         let cookie = judged.connection.cookie;
         match &judged.event {
-            Event::Handshake(event) if event.outcome == Outcome::Accepted => {
-                // At the bound a connection is not counted: none is counted twice or for ever.
-                if self.0.len() < ACTIVE_MAX {
-                    let open = sinks.connection_opened(event.role, event.origin.as_deref());
-                    self.0.insert(cookie, open);
-                }
+            // At the bound a connection is not counted: none is counted twice or for ever.
+            Event::Handshake(event)
+                if event.outcome == Outcome::Accepted && self.0.len() < ACTIVE_MAX =>
+            {
+                let open = sinks.connection_opened(event.role, event.origin.as_deref());
+                self.0.insert(cookie, open);
             }
             Event::Closure(_) => drop(self.0.remove(&cookie)),
-            Event::Handshake(_) | Event::Missed(_) => {}
+            _ => {}
         }
     }
 }

@@ -61,7 +61,7 @@ fn replayed(folder: &Path) -> (Vec<HandshakeEvent>, Vec<ClosureEvent>) {
     let mut tell = |judged: Judged| match judged.event {
         Event::Handshake(event) => handshakes.push(event),
         Event::Closure(event) => closures.push(event),
-        Event::Missed(_) => {}
+        _ => {}
     };
     let mut judge = Judge::default();
     let report = replay::run(&folder.join("capture.pcap"), Limits::default(), &mut |observation| {

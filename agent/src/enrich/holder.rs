@@ -9,13 +9,16 @@ use std::{
     io::ErrorKind,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
+    sync::LazyLock,
+    time::Duration,
 };
 
 use procfs::process::{Process as Proc, all_processes};
 
 use super::sockets;
 use crate::{
-    event::Process,
+    clock,
+    event::{Process, timestamp},
     handshake::{Connection, Role},
 };
 
@@ -31,11 +34,24 @@ pub(super) struct Holder {
     socket: Option<(PathBuf, PathBuf)>,
 }
 
+/// When a process started, of which /proc tells the ticks since boot (proc_pid_stat(5), field 22).
+pub(super) fn started(ticks: u64) -> String {
+    // Once, as the times of all events: a process must not seem to have started again because the clock was set.
+    static BOOTED: LazyLock<Duration> =
+        LazyLock::new(|| clock::wall().saturating_sub(clock::boot()));
+    let a_second = rustix::param::clock_ticks_per_second().max(1);
+    let after = Duration::from_millis(ticks.saturating_mul(1000) / a_second);
+    timestamp(*BOOTED + after)
+}
+
 impl Holder {
     fn new(pid: i32, socket: Option<(PathBuf, PathBuf)>) -> Option<Self> {
         let stat = Proc::new(pid).and_then(|process| process.stat()).ok()?;
         Some(Self {
-            process: Process { pid: stat.pid.try_into().ok()?, name: stat.comm },
+            process: Process {
+                started: Some(started(stat.starttime)),
+                ..Process::new(stat.pid.try_into().ok()?, stat.comm)
+            },
             start: stat.starttime,
             parent: stat.ppid,
             socket,

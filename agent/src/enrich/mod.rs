@@ -191,7 +191,7 @@ impl Owners {
                 (event.process, event.container, event.unit) =
                     (owner.process, owner.container, owner.unit);
             }
-            Event::Missed(_) => {}
+            _ => {}
         }
         if let (Some(workloads), Some(sign)) = (&mut self.workloads, owner.sign) {
             let workload = Workload::of(&judged.event, self.names.is_some());
@@ -240,7 +240,7 @@ impl Owners {
     /// The owner that the probe family saw make the calls.
     fn seen(&mut self, connection: &Connection, seen: &Seen, now: Instant) -> Owner {
         // The kernel tells ids of the initial pid namespace, which mean nothing in another one.
-        let named = self.sees_all_pids.then(|| Process { pid: seen.pid, name: seen.comm.clone() });
+        let named = self.sees_all_pids.then(|| Process::new(seen.pid, seen.comm.clone()));
         let known = self.cgroups.known(connection.cgroup).and_then(place_of);
         let place = known.or_else(|| {
             if !self.budget.allows(now) {

@@ -25,7 +25,7 @@ impl Server {
     }
 
     fn process(&self) -> Process {
-        Process { pid: self.0.id(), name: "sleep".into() }
+        Process { started: Some(started(self.0.id())), ..Process::new(self.0.id(), "sleep".into()) }
     }
 }
 
@@ -60,9 +60,22 @@ fn owners() -> Owners {
     Owners::new("/nowhere", Settings::default()).unwrap()
 }
 
+/// When a process started, checked against the clock: no test runs for an hour, and none is started later.
+fn started(pid: u32) -> String {
+    let ticks = procfs::process::Process::new(pid.cast_signed()).unwrap().stat().unwrap().starttime;
+    let text = holder::started(ticks);
+    let then: jiff::Timestamp = text.parse().unwrap();
+    let ago = jiff::Timestamp::now().duration_since(then).as_secs();
+    assert!((0..3600).contains(&ago), "{text}");
+    text
+}
+
 fn myself() -> Process {
     let stat = procfs::process::Process::myself().unwrap().stat().unwrap();
-    Process { pid: std::process::id(), name: stat.comm }
+    Process {
+        started: Some(started(std::process::id())),
+        ..Process::new(std::process::id(), stat.comm)
+    }
 }
 
 fn is_root() -> bool {

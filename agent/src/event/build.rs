@@ -20,7 +20,14 @@ impl HandshakeEvent {
     pub fn new(exchange: &Exchange, verdict: Verdict, policy: Policy) -> Self {
         let request = &exchange.request;
         let (local, peer) = exchange.connection.ends();
+        let trace = exchange.request.headers.first("traceparent").and_then(trace);
+        let (trace_id, span_id) = trace.unzip();
         Self {
+            id: None,
+            trace_id,
+            span_id,
+            attempt: None,
+            retry_after_ms: None,
             time: timestamp(exchange.time),
             role: exchange.connection.role.into(),
             outcome: verdict.outcome,
@@ -62,11 +69,31 @@ pub fn origin(headers: &Headers) -> Option<String> {
     (!fields.is_empty()).then(|| bounded(&fields.join(", ")))
 }
 
+/// Trace and span of a `traceparent` (W3C Trace Context section 3.2); `None` when it is not a valid one.
+fn trace(value: &str) -> Option<(String, String)> {
+    let mut parts = value.trim().split('-');
+    let (version, trace, span, flags) =
+        (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let is_hex = |text: &str, length: usize| {
+        text.len() == length && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    let names = |text: &str| text.bytes().any(|byte| byte != b'0');
+    // Version 00 ends there; a later one may go on.
+    let holds = is_hex(version, 2)
+        && version != "ff"
+        && (version != "00" || parts.next().is_none())
+        && is_hex(trace, 32)
+        && is_hex(span, 16)
+        && is_hex(flags, 2);
+    (holds && names(trace) && names(span)).then(|| (trace.to_owned(), span.to_owned()))
+}
+
 impl ClosureEvent {
     /// The event for the end of a connection, and why it ended, when that can be told.
     pub fn new(closure: &Closure, why: Option<Why>) -> Self {
         let (local, peer) = closure.connection.ends();
         Self {
+            id: None,
             time: timestamp(closure.time),
             role: closure.connection.role.into(),
             origin: match &closure.handshake {
@@ -127,13 +154,33 @@ pub fn timestamp(since_epoch: Duration) -> String {
 mod tests {
     use std::time::Duration;
 
-    use super::timestamp;
+    use super::{timestamp, trace};
     use crate::{
         diagnose::{Confidence, ending::Reason},
         event::{ClosedBy, ClosureEvent, Initiator, RoleName},
         handshake::{CloseBy, Closure, Connection, End, Opened, Role},
         http::{MAX_VALUE, bounded},
     };
+
+    #[test]
+    fn a_traceparent_is_taken_only_whole() {
+        let (id, span) = ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331");
+        let told = Some((id.to_owned(), span.to_owned()));
+        assert_eq!(trace(&format!("00-{id}-{span}-01")), told);
+        assert_eq!(trace(&format!("cc-{id}-{span}-01-what-the-future-will-be-like")), told);
+        for no in [
+            format!("00-{id}-{span}-01-more"),
+            format!("ff-{id}-{span}-01"),
+            format!("00-{}-{span}-01", id.to_uppercase()),
+            format!("00-{}-{span}-01", "0".repeat(32)),
+            format!("00-{id}-{}-01", "0".repeat(16)),
+            format!("00-{id}-{span}"),
+            format!("00-{id}é-{span}-01"),
+            String::new(),
+        ] {
+            assert_eq!(trace(&no), None, "{no}");
+        }
+    }
 
     fn closure() -> Closure {
         Closure {

@@ -1,14 +1,19 @@
 //! Events for tests: the plainest of each kind, to be changed where a test needs it.
 
 use super::{
-    ClosedBy, ClosureEvent, Evidence, HandshakeEvent, Initiator, Outcome, Policy, Process,
-    RoleName, Scheme,
+    ClosedBy, ClosureEvent, Evidence, GaveUpEvent, HandshakeEvent, Initiator, Outcome, Policy,
+    Process, RoleName, Scheme, StormEvent,
 };
 use crate::diagnose::{Cause, Confidence};
 
 /// A refused handshake with everything in it.
 pub(crate) fn refused() -> HandshakeEvent {
     HandshakeEvent {
+        id: None,
+        trace_id: None,
+        span_id: None,
+        attempt: None,
+        retry_after_ms: None,
         time: "2026-05-04T03:02:01.123456Z".to_owned(),
         role: RoleName::Server,
         outcome: Outcome::Rejected,
@@ -37,7 +42,7 @@ pub(crate) fn refused() -> HandshakeEvent {
         proxy: None,
         proxy_container: None,
         peer_container: None,
-        process: Some(Process { pid: 42, name: "node".to_owned() }),
+        process: Some(Process::new(42, "node".to_owned())),
         container: None,
         unit: None,
     }
@@ -60,6 +65,7 @@ pub(crate) fn accepted() -> HandshakeEvent {
 /// An abnormal end.
 pub(crate) fn closure() -> ClosureEvent {
     ClosureEvent {
+        id: None,
         time: "2026-05-04T03:02:01.123456Z".to_owned(),
         role: RoleName::Server,
         origin: Some("https://app.example".to_owned()),
@@ -83,5 +89,37 @@ pub(crate) fn closure() -> ClosureEvent {
         process: None,
         container: None,
         unit: None,
+    }
+}
+
+/// A storm of reconnects.
+pub(crate) fn storm() -> StormEvent {
+    StormEvent {
+        id: None,
+        time: "2026-05-04T03:02:01.123456Z".to_owned(),
+        role: RoleName::Server,
+        origin: Some("https://app.example".to_owned()),
+        ended: 120,
+        code: 1006,
+        initiator: Initiator::Local,
+        by: ClosedBy::Fin,
+        reason: None,
+        reconnects: 110,
+        failed: 20,
+        seconds: 4.5,
+    }
+}
+
+/// A client that gave up.
+pub(crate) fn gave_up() -> GaveUpEvent {
+    GaveUpEvent {
+        id: None,
+        time: "2026-05-04T03:02:01.123456Z".to_owned(),
+        role: RoleName::Server,
+        origin: Some("https://app.example".to_owned()),
+        path: "/chat".to_owned(),
+        attempts: 4,
+        seconds: 7.5,
+        cause: Some(Cause::OriginNotAllowed),
     }
 }

@@ -33,7 +33,7 @@ impl Workload {
                 event.process.as_ref(),
                 runtime_asked,
             ),
-            Event::Missed(_) => Self::unknown(),
+            _ => Self::unknown(),
         }
     }
 
@@ -74,7 +74,7 @@ mod tests {
             workload: workload.map(str::to_owned),
             ..Container::default()
         };
-        let process = Some(Process { pid: 7, name: "node".to_owned() });
+        let process = Some(Process::new(7, "node".to_owned()));
         let unit = Some("chat.service".to_owned());
         for (container, unit, process, asked, want) in [
             (Some(container(Some("chat"))), None, process.clone(), true, ("shop", "chat")),

@@ -27,6 +27,7 @@ const REQUEST: &[&str] = &[
     "sec-websocket-version",
     "surrogate-capability",
     "te",
+    "traceparent",
     "transfer-encoding",
     "upgrade",
     "user-agent",

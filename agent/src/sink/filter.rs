@@ -18,7 +18,7 @@ pub struct Filter {
     /// Accepted handshakes too, and those whose answer the agent missed
     #[arg(long)]
     pub all: bool,
-    /// The ends of connections too
+    /// The ends of connections too, reconnect storms and clients that gave up
     #[arg(long)]
     pub closures: bool,
     /// Only this origin: `https://app.example`, `https://*.example`, `none` or `null`; repeatable
@@ -45,7 +45,20 @@ impl Filter {
         match event {
             Event::Handshake(handshake) => self.passes_handshake(handshake),
             Event::Closure(closure) => self.passes_closure(closure),
-            Event::Missed(_) => true,
+            Event::Storm(storm) => {
+                self.closures
+                    && any(&self.role, |role| *role == storm.role)
+                    && self.passes_origin(storm.origin.as_deref())
+            }
+            Event::GaveUp(client) => {
+                self.closures
+                    && any(&self.role, |role| *role == client.role)
+                    && self.passes_origin(client.origin.as_deref())
+                    && any(&self.path, |pattern| matches(pattern, &client.path))
+            }
+            Event::Missed(_) | Event::Suppressed(_) | Event::History(_) => true,
+            // For `wstap report` only.
+            Event::Accepted(_) => false,
         }
     }
 

@@ -6,6 +6,7 @@
 use std::{
     fmt::Write as _,
     io::{self, IsTerminal, Write},
+    time::Duration,
 };
 
 use anstyle::{AnsiColor, Style};
@@ -91,6 +92,11 @@ impl Text {
                 let note = format!("{} events missed: this reader was too slow", missed.missed);
                 self.paint(DOUBTFUL, &note) + "\n"
             }
+            Event::Suppressed(event) => self.suppressed(event),
+            Event::History(memory) => self.history(memory),
+            Event::Accepted(_) => String::new(),
+            Event::Storm(storm) => self.storm(storm),
+            Event::GaveUp(client) => self.gave_up(client),
         }
     }
 
@@ -115,6 +121,11 @@ impl Text {
         line.extend(self.process(event.process.as_ref(), event.server.as_deref()));
         line.extend(event.container.as_ref().map(|container| self.container(container)));
         line.extend(event.unit.as_ref().map(|unit| self.unit(unit)));
+        if let Some(attempt) = event.attempt {
+            let after = event.retry_after_ms.unwrap_or_default();
+            let after = Duration::from_millis(after).as_secs_f64();
+            line.push(self.paint(FAINT, &format!("attempt {attempt} after {after:.1}s")));
+        }
         if let Some(cause) = event.cause {
             let mut text = self.paint(CAUSE, cause.code());
             if let Some(confidence) = event.confidence {
@@ -281,6 +292,8 @@ pub fn safe(text: &str, most: usize) -> String {
     }
     safe
 }
+
+mod notices;
 
 #[cfg(test)]
 mod tests;

@@ -135,6 +135,7 @@ impl Table {
             Event::Handshake(event) => self.handshake(event),
             Event::Closure(event) => self.closure(event),
             Event::Missed(event) => self.missed += event.missed,
+            _ => {}
         }
     }
 

@@ -216,7 +216,7 @@ impl Metrics {
                     self.count_closure(closure, self.workload(event));
                 }
             }
-            Event::Missed(_) => {}
+            _ => {}
         }
     }
 

@@ -1,7 +1,8 @@
 use super::{Format, safe};
 use crate::event::{
-    Change, Container, Event, Evidence, HandshakeEvent, MissedEvent, Outcome, Process, ProxyChange,
-    sample::{accepted, closure, refused},
+    Change, Container, Event, Evidence, HandshakeEvent, HistoryEvent, MissedEvent, Outcome,
+    Process, ProxyChange, SuppressedEvent,
+    sample::{accepted, closure, gave_up, refused, storm},
 };
 
 const PLAIN: Format = Format::Text { colour: false, width: None };
@@ -50,7 +51,7 @@ fn pods_and_containers_are_named_at_both_ends() {
     assert!(shown.contains(" node[42] (ws) in pod shop/chat-0 "), "{shown}");
     assert!(shown.contains("\n    from      in container 0b8a6c9d1e2f\n"), "{shown}");
     let event = HandshakeEvent {
-        proxy: Some(Process { pid: 7, name: "nginx".to_owned() }),
+        proxy: Some(Process::new(7, "nginx".to_owned())),
         proxy_container: Some(container(Some("ingress"))),
         ..event
     };
@@ -73,6 +74,33 @@ fn an_accepted_handshake_a_closure_and_missed_events_are_one_line_each() {
             Event::Closure(closure()),
             "2026-05-04T03:02:01.123Z server closed 1006 by peer (fin) https://app.example -> \
              /chat after 61.0s, idle 60.0s, 3 in, 4 out\n",
+        ),
+        (
+            Event::History(HistoryEvent {
+                since: Some("2026-05-04T03:02:01Z".to_owned()),
+                events: 7,
+                forgotten: 2,
+            }),
+            "-- the agent remembers 7 events, back to 2026-05-04T03:02:01Z; 2 older ones are forgotten \
+             (--history-bytes)\n",
+        ),
+        (
+            Event::Suppressed(SuppressedEvent {
+                time: "2026-05-04T03:02:01Z".to_owned(),
+                suppressed: 9,
+                causes: [("forbidden".to_owned(), 9)].into(),
+            }),
+            "2026-05-04T03:02:01Z 9 events not written (--events-rate): forbidden 9\n",
+        ),
+        (
+            Event::Storm(storm()),
+            "2026-05-04T03:02:01.123Z server reconnect storm: 120 connections ended together, 110 handshakes \
+             within 4.5s, 20 failed https://app.example after 1006 by local (fin)\n",
+        ),
+        (
+            Event::GaveUp(gave_up()),
+            "2026-05-04T03:02:01.123Z server gave up after 4 attempts in 7.5s https://app.example -> /chat \
+             origin-not-allowed\n",
         ),
         (Event::Missed(MissedEvent { missed: 12 }), "12 events missed: this reader was too slow\n"),
     ] {
