@@ -250,6 +250,7 @@ impl Path {
             ring_bytes: settings.ring_bytes,
         };
         let (kernel, ring, log) = Kernel::attach(&wanted)?;
+        kernel::close_memory();
         tell_choice(kernel.families());
         let limits = Limits { handshake_timeout: settings.handshake_timeout };
         let offset = clock::wall().saturating_sub(clock::monotonic());

@@ -5,6 +5,8 @@
 
 mod doctor;
 mod explain;
+mod gone;
+mod log;
 mod replay;
 mod run;
 mod source;
@@ -195,19 +197,6 @@ fn complain(text: &str) {
     use io::Write as _;
     let line = text.lines().collect::<Vec<_>>().join(" ");
     let _ = writeln!(io::stderr(), "wstap: {line}");
-}
-
-/// Sends the log to standard error; `WSTAP_LOG` overrides the level.
-fn log_to_stderr(level: &str) {
-    use std::io::IsTerminal as _;
-    let filter = tracing_subscriber::EnvFilter::try_from_env("WSTAP_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
-    // A second subscriber changes nothing.
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
-        .try_init();
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

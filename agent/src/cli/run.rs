@@ -29,7 +29,7 @@ pub(super) fn run(args: RunArgs, pipeline: Pipeline) -> anyhow::Result<()> {
     if args.check_config {
         return print(settings.to_string().as_bytes());
     }
-    super::log_to_stderr("info");
+    super::log::to_stderr("info");
     let ready_file = ReadyFile(settings.ready_file.clone());
     // What an earlier run left would tell a lie.
     ready_file.remove();

@@ -5,10 +5,10 @@
 
 use std::{
     io::{self, Write as _},
-    os::fd::AsRawFd as _,
+    os::fd::AsFd as _,
 };
 
-use super::{Pipeline, TailArgs, complain, source::Source};
+use super::{Pipeline, TailArgs, complain, gone::has_gone, source::Source};
 use crate::{config::Settings, sink::render::Format};
 
 pub(super) fn run(args: TailArgs, pipeline: Pipeline) -> anyhow::Result<()> {
@@ -18,7 +18,7 @@ pub(super) fn run(args: TailArgs, pipeline: Pipeline) -> anyhow::Result<()> {
     let source = Source::find(&settings)?;
     complain(&source.to_string());
     if source.captures() {
-        super::log_to_stderr("warn");
+        super::log::to_stderr("warn");
     }
     let mut out = io::stdout().lock();
     let mut written = Ok(());
@@ -33,13 +33,7 @@ pub(super) fn run(args: TailArgs, pipeline: Pipeline) -> anyhow::Result<()> {
 /// `wstap tail | head -1` returns at once.
 fn end_with_the_reader() {
     std::thread::spawn(|| {
-        let mut output = libc::pollfd { fd: io::stdout().as_raw_fd(), events: 0, revents: 0 };
-        loop {
-            // SAFETY: the pointer is to one pollfd that lives through the call.
-            let ready = unsafe { libc::poll(&raw mut output, 1, -1) };
-            if ready > 0 {
-                std::process::exit(0);
-            }
-        }
+        while !has_gone(io::stdout().as_fd(), None) {}
+        std::process::exit(0);
     });
 }

@@ -8,6 +8,7 @@ mod table;
 
 use std::{
     io::{self, IsTerminal as _},
+    os::fd::AsFd as _,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -19,16 +20,22 @@ use std::{
 use anyhow::{Context as _, ensure};
 use ratatui::{
     DefaultTerminal,
-    crossterm::event::{self, Event as Input, KeyCode, KeyEvent, KeyEventKind, KeyModifiers},
+    crossterm::{
+        event::{self, Event as Input, KeyCode, KeyEvent, KeyEventKind, KeyModifiers},
+        terminal::disable_raw_mode,
+    },
 };
 use signal_hook::consts::{SIGHUP, SIGTERM};
 
 use self::{screen::Screen, table::Table};
-use super::{Pipeline, TopArgs, source::Source};
+use super::{Pipeline, TopArgs, gone::has_gone, source::Source};
 use crate::{config::Settings, event::RoleName, sink::filter::Filter};
 
 /// The table is drawn anew so often, and at every key.
 const REDRAW: Duration = Duration::from_millis(250);
+
+/// How long the screen may take to end after a signal. A terminal that takes no more output holds it up for ever.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// Both threads' view of the table.
 type Shared = Arc<Mutex<Table>>;
@@ -51,10 +58,11 @@ pub(super) fn run(args: TopArgs, pipeline: Pipeline) -> anyhow::Result<()> {
     for signal in [SIGHUP, SIGTERM] {
         signal_hook::flag::register(signal, Arc::clone(&end))?;
     }
+    end_with_the_terminal(Arc::clone(&end));
     let source = Source::find(&settings)?;
     // On the terminal a line of the log would stand across the table.
     if source.captures() && !io::stderr().is_terminal() {
-        super::log_to_stderr("warn");
+        super::log::to_stderr("warn");
     }
     let mut screen = Screen::new(source.to_string());
     let table = Shared::default();
@@ -109,6 +117,22 @@ fn show(
         }
     }
     Ok(())
+}
+
+/// Ends the process when its terminal goes: a terminal without another end is readable for ever and has nothing to
+/// read, so who waits for a key never comes back. Also when a signal came and the screen does not end.
+fn end_with_the_terminal(end: Arc<AtomicBool>) {
+    thread::spawn(move || {
+        while !has_gone(io::stdin().as_fd(), Some(REDRAW)) {
+            if end.load(Ordering::Relaxed) {
+                thread::sleep(GRACE);
+                // It cannot be told when it fails: nothing can be shown there.
+                let _ = disable_raw_mode();
+                break;
+            }
+        }
+        std::process::exit(0);
+    });
 }
 
 fn quits(key: KeyEvent) -> bool {

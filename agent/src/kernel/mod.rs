@@ -25,6 +25,7 @@ use aya::{
 pub use cgroup::{cgroup2_mount, holds_this_process, is_whole_tree};
 pub use families::{Family, Hooks};
 pub use log::Log;
+pub use privileges::close_memory;
 pub use programs::{LoadedProgram, Place, loaded_programs};
 pub use stats::{KernelStats, ProgramStats};
 use wstap_common::counters::Counter;

@@ -5,6 +5,7 @@
 
 use std::io;
 
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use rustix::thread::{
     CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set,
     remove_capability_from_bounding_set, set_capabilities, set_no_new_privs,
@@ -14,6 +15,14 @@ use super::Kernel;
 
 /// Kept where it was given: what reading other users' /proc takes, to name their processes.
 const FOR_NAMES: CapabilitySet = CapabilitySet::SYS_PTRACE.union(CapabilitySet::DAC_READ_SEARCH);
+
+/// Other people's requests lie in this process's memory: from now on it leaves no core dump, and no other process of
+/// the same user may read it or trace it (PR_SET_DUMPABLE, prctl(2)). Root may.
+pub fn close_memory() {
+    if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
+        tracing::warn!("this process's memory stays open to others of its user: {error}");
+    }
+}
 
 impl Kernel {
     /// Gives up, for this thread and every one that it starts from now on, all capabilities that an attached agent

@@ -33,6 +33,8 @@ type StatsSource = Box<dyn Fn() -> AgentStats + Send + Sync>;
 pub struct Sinks {
     metrics: metrics::Metrics,
     tail: tail::Hub,
+    /// The HTTP clients that were left.
+    left: http::Left,
     not_ready: watch::Sender<Option<String>>,
     stats: OnceLock<StatsSource>,
     counts_workloads: bool,
@@ -44,6 +46,7 @@ impl Sinks {
         Ok(Self {
             metrics: metrics::Metrics::new(settings)?,
             tail: tail::Hub::default(),
+            left: http::Left::default(),
             not_ready: watch::Sender::new(Some("starting".to_owned())),
             stats: OnceLock::new(),
             counts_workloads: settings.workload_grace.is_some(),
@@ -103,6 +106,6 @@ impl Sinks {
     /// The text that `/metrics` answers with.
     pub fn scrape(&self) -> Result<String, MetricsError> {
         let stats = self.stats.get().map(|source| source()).unwrap_or_default();
-        self.metrics.render(&stats, self.tail.stats())
+        self.metrics.render(&stats, self.tail.stats(), &self.left.counts())
     }
 }

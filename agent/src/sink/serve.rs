@@ -33,16 +33,17 @@ impl Servers {
         self.metrics.local_addr()
     }
 
-    /// Serves for as long as it is polled; ends only with an error.
+    /// Serves for as long as it is polled; fails when it cannot begin.
     pub async fn serve(&self, sinks: Arc<Sinks>) -> io::Result<()> {
         let metrics = self.metrics.try_clone()?;
         metrics.set_nonblocking(true)?;
         let metrics = TcpListener::from_std(metrics)?;
         let tail = UnixListener::from_std(self.tail.listener.try_clone()?)?;
         tokio::select! {
-            ended = axum::serve(metrics, http::router(Arc::clone(&sinks))) => ended,
-            () = tail::accept(tail, sinks) => Ok(()),
+            () = http::serve(metrics, Arc::clone(&sinks)) => {}
+            () = tail::accept(tail, sinks) => {}
         }
+        Ok(())
     }
 }
 

@@ -7,15 +7,19 @@
 //! A reader that sends nothing gets every event. It may send a [`Filter`] as a line of JSON, at any
 //! time, and then gets only what that filter passes.
 
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicU64, AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader},
     net::{UnixListener, UnixStream},
     sync::Notify,
+    time::Instant,
 };
 
 use super::{filter::Filter, json::line};
@@ -26,8 +30,11 @@ pub const SOCKET_MODE: u32 = 0o660;
 /// Bytes of events that wait for one reader; what does not fit is missed, and counted. As much again
 /// may be on its way to the reader.
 pub(super) const QUEUE_BYTES: usize = 1024 * 1024;
-/// Readers at the same time; one more is disconnected at once, and counted.
+/// Readers at the same time. For one more the reader that has taken nothing for longest, [`STALL`] at least, is
+/// disconnected; when there is none, the new one is. Both are counted.
 pub(super) const MAX_READERS: usize = 16;
+/// A reader that takes nothing for so long while something waits may lose its place to another.
+const STALL: Duration = Duration::from_secs(10);
 /// The longest line that a reader may send; a longer one ends the connection.
 const MAX_FILTER_BYTES: u64 = 16 * 1024;
 
@@ -37,6 +44,7 @@ pub(super) struct TailStats {
     pub(super) readers: u64,
     pub(super) missed: u64,
     pub(super) refused: u64,
+    pub(super) left: u64,
 }
 
 /// The readers that are connected.
@@ -47,6 +55,7 @@ pub(super) struct Hub {
     connected: AtomicUsize,
     missed: AtomicU64,
     refused: AtomicU64,
+    left: AtomicU64,
 }
 
 /// One reader's end of the hub.
@@ -54,6 +63,8 @@ pub(super) struct Hub {
 struct Reader {
     waiting: Mutex<Waiting>,
     arrived: Notify,
+    /// Its place goes to another.
+    ended: Notify,
 }
 
 #[derive(Default)]
@@ -62,6 +73,8 @@ struct Waiting {
     bytes: usize,
     missed: u64,
     filter: Option<Filter>,
+    /// Since when it has not taken what is sent.
+    stalled: Option<Instant>,
 }
 
 impl Reader {
@@ -120,6 +133,7 @@ impl Hub {
             readers: self.connected.load(Ordering::Relaxed) as u64,
             missed: self.missed.load(Ordering::Relaxed),
             refused: self.refused.load(Ordering::Relaxed),
+            left: self.left.load(Ordering::Relaxed),
         }
     }
 
@@ -127,12 +141,16 @@ impl Hub {
         self.readers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a reader; `None` when there are too many.
+    /// Adds a reader; `None` when there are too many that read.
     fn join(&self) -> Option<Arc<Reader>> {
         let mut readers = self.readers();
         if readers.len() >= MAX_READERS {
-            self.refused.fetch_add(1, Ordering::Relaxed);
-            return None;
+            let Some(stalled) = longest_stalled(&readers) else {
+                self.refused.fetch_add(1, Ordering::Relaxed);
+                return None;
+            };
+            readers.remove(stalled).ended.notify_one();
+            self.left.fetch_add(1, Ordering::Relaxed);
         }
         let reader = Arc::<Reader>::default();
         readers.push(Arc::clone(&reader));
@@ -145,6 +163,13 @@ impl Hub {
         readers.retain(|other| !Arc::ptr_eq(other, reader));
         self.connected.store(readers.len(), Ordering::Release);
     }
+}
+
+/// Which reader has taken nothing for longest, if for [`STALL`].
+fn longest_stalled(readers: &[Arc<Reader>]) -> Option<usize> {
+    let since = |reader: &Arc<Reader>| reader.waiting().stalled;
+    let stalled = readers.iter().enumerate().filter_map(|(at, reader)| Some((since(reader)?, at)));
+    stalled.min().filter(|(since, _)| since.elapsed() >= STALL).map(|(_, at)| at)
 }
 
 /// Accepts readers for as long as it is polled.
@@ -162,7 +187,7 @@ pub(super) async fn accept(listener: UnixListener, sinks: Arc<super::Sinks>) {
             // Out of file descriptors, most likely: other readers may leave.
             Err(error) => {
                 tracing::warn!(%error, "a live-tail reader could not be accepted");
-                tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+                tokio::time::sleep(Duration::from_secs(1)).await;
             }
         }
     }
@@ -174,6 +199,7 @@ async fn serve(stream: UnixStream, reader: &Reader) {
     tokio::select! {
         () = receive_filters(commands, reader) => {}
         () = send_lines(lines, reader) => {}
+        () = reader.ended.notified() => {}
     }
 }
 
@@ -201,9 +227,11 @@ async fn send_lines(mut lines: impl AsyncWrite + Unpin, reader: &Reader) {
             if text.is_empty() {
                 break;
             }
+            reader.waiting().stalled = Some(Instant::now());
             if lines.write_all(text.as_bytes()).await.is_err() {
                 return;
             }
+            reader.waiting().stalled = None;
         }
     }
 }

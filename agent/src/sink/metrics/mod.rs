@@ -340,6 +340,7 @@ impl Metrics {
         &self,
         stats: &AgentStats,
         tail: TailStats,
+        clients_left: &[(&'static str, u64)],
     ) -> Result<String, MetricsError> {
         let folded = [
             ("origin", locked(&self.origins).folded()),
@@ -354,7 +355,7 @@ impl Metrics {
         let unseen = unseen.map(|(_, count)| own::gauge_value(*count)).sum();
         self.active.with_label_values(&[UNSEEN]).set(unseen);
         let mut families = self.registry.gather();
-        families.extend(own::families(stats, tail, &folded)?);
+        families.extend(own::families(stats, tail, clients_left, &folded)?);
         families.extend(process::families()?);
         Ok(TextEncoder::new().encode_to_string(&families)?)
     }

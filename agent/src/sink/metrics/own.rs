@@ -15,6 +15,7 @@ use crate::sink::{stats::AgentStats, tail::TailStats};
 pub(super) fn families(
     stats: &AgentStats,
     tail: TailStats,
+    clients_left: &[(&'static str, u64)],
     folded: &[(&str, u64)],
 ) -> prometheus::Result<Vec<MetricFamily>> {
     let build = IntGaugeVec::new(
@@ -125,6 +126,17 @@ pub(super) fn families(
             "wstap_tail_readers_refused_total",
             "Live-tail readers that came when there were too many.",
             tail.refused,
+        )?,
+        counter(
+            "wstap_tail_readers_left_total",
+            "Live-tail readers that read nothing and were left for others.",
+            tail.left,
+        )?,
+        counters(
+            "wstap_http_clients_left_total",
+            "HTTP clients that were left before they had their answer, by reason: crowded or slow.",
+            "reason",
+            clients_left.iter().copied(),
         )?,
     ];
     Ok(parts.into_iter().flatten().filter(|family| !family.get_metric().is_empty()).collect())

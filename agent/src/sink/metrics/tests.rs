@@ -28,7 +28,7 @@ fn metrics(max_origins: usize) -> Metrics {
 }
 
 fn render(metrics: &Metrics) -> String {
-    metrics.render(&AgentStats::default(), TailStats::default()).unwrap()
+    metrics.render(&AgentStats::default(), TailStats::default(), &[]).unwrap()
 }
 
 /// The value of the one series that has this name and all of these labels.
@@ -369,8 +369,8 @@ fn the_agent_says_what_it_was_told_of_itself() {
             run_count: 9,
         }],
     };
-    let tail = TailStats { readers: 1, missed: 2, refused: 3 };
-    let text = metrics(200).render(&stats, tail).unwrap();
+    let tail = TailStats { readers: 1, missed: 2, refused: 3, left: 4 };
+    let text = metrics(200).render(&stats, tail, &[("crowded", 5), ("slow", 6)]).unwrap();
     for (name, labels, want) in [
         ("wstap_records_seen_total", "", 10.0),
         ("wstap_records_delivered_total", "", 7.0),
@@ -387,6 +387,9 @@ fn the_agent_says_what_it_was_told_of_itself() {
         ("wstap_tail_readers", "", 1.0),
         ("wstap_tail_events_missed_total", "", 2.0),
         ("wstap_tail_readers_refused_total", "", 3.0),
+        ("wstap_tail_readers_left_total", "", 4.0),
+        ("wstap_http_clients_left_total", "reason=\"crowded\"", 5.0),
+        ("wstap_http_clients_left_total", "reason=\"slow\"", 6.0),
         ("wstap_build_info", "version=", 1.0),
         ("wstap_hooks", "family=\"probe\",means=\"fentry\",sockets=\"unix\"", 1.0),
     ] {
@@ -425,7 +428,7 @@ fn promtool_finds_nothing_to_complain_of() {
         programs: vec![ProgramStats { name: "ingress", run_time: Duration::ZERO, run_count: 0 }],
         ..AgentStats::default()
     };
-    let text = metrics.render(&stats, TailStats::default()).unwrap();
+    let text = metrics.render(&stats, TailStats::default(), &[]).unwrap();
     assert!(!text.contains("ws_forged"), "{text}");
     let mut promtool = Command::new("promtool")
         .args(["check", "metrics"])

@@ -9,7 +9,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{MAX_READERS, QUEUE_BYTES, accept, line};
+use super::{Hub, MAX_READERS, QUEUE_BYTES, STALL, accept, line};
 use crate::{
     config::{ServeOptions, Settings},
     event::{Event, HandshakeEvent, sample::refused},
@@ -198,4 +198,20 @@ async fn one_reader_too_many_is_turned_away() {
     agent.readers(MAX_READERS as u64).await;
     agent.publish(0..1);
     next.expect(0..1).await;
+}
+
+#[test]
+fn a_reader_that_takes_nothing_gives_way_to_one_more_and_a_slow_one_does_not() {
+    let hub = Hub::default();
+    let readers: Vec<_> = (0..MAX_READERS).map(|_| hub.join().unwrap()).collect();
+    let before = |age| tokio::time::Instant::now().checked_sub(age);
+    readers[3].waiting().stalled = before(STALL / 2);
+    assert!(hub.join().is_none());
+    readers[7].waiting().stalled = before(STALL * 2);
+    readers[5].waiting().stalled = before(STALL * 3);
+    assert!(hub.join().is_some());
+    let stats = hub.stats();
+    assert_eq!((stats.readers, stats.refused, stats.left), (MAX_READERS as u64, 1, 1));
+    assert!(!hub.readers().iter().any(|reader| Arc::ptr_eq(reader, &readers[5])));
+    assert!(hub.readers().iter().any(|reader| Arc::ptr_eq(reader, &readers[7])));
 }
