@@ -5,6 +5,7 @@
 //! `sink`. `pipeline` joins them for what the kernel tells, `replay` for what a capture holds.
 
 pub mod assemble;
+pub mod check;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -16,6 +17,7 @@ pub mod handshake;
 pub mod http;
 pub mod judge;
 pub mod kernel;
+pub mod pages;
 pub mod pipeline;
 pub mod replay;
 pub mod ring;

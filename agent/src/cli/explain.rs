@@ -6,12 +6,13 @@
 use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
-use include_dir::{Dir, include_dir};
 
 use super::print;
-use crate::{diagnose::Cause, sink::render::Format};
-
-static PAGES: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/../docs/causes");
+use crate::{
+    diagnose::Cause,
+    pages::{meaning, page},
+    sink::render::Format,
+};
 
 /// At most so many codes are proposed for one that does not exist.
 const MAX_PROPOSALS: usize = 4;
@@ -63,24 +64,6 @@ fn find(name: &str) -> Result<Cause, ExplainError> {
     }
     let proposals = near.into_iter().map(|(_, code)| code).collect();
     Err(ExplainError::Misspelt { name: name.to_owned(), proposals })
-}
-
-/// The page of `cause`, in Markdown. A test sees to it that every cause has one.
-fn page(cause: Cause) -> &'static str {
-    PAGES
-        .get_file(format!("{cause}.md"))
-        .and_then(include_dir::File::contents_utf8)
-        .unwrap_or_default()
-}
-
-/// What `cause` means, in one line: the page's first one, without the code.
-fn meaning(cause: Cause) -> &'static str {
-    page(cause)
-        .lines()
-        .next()
-        .and_then(|title| title.split_once(": "))
-        .map(|(_, meaning)| meaning)
-        .unwrap_or_default()
 }
 
 /// All codes with their meanings, a line each.
@@ -140,6 +123,7 @@ mod tests {
     use std::{collections::BTreeSet, process::Command};
 
     use super::*;
+    use crate::pages::PAGES;
 
     const SECTIONS: [&str; 6] = [
         "What it means",

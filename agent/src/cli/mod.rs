@@ -8,6 +8,8 @@ mod explain;
 mod gone;
 mod log;
 mod replay;
+#[allow(dead_code, reason = "the commands that use it follow")]
+mod report;
 mod run;
 mod source;
 mod tail;

@@ -60,6 +60,30 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Every one.
+    pub const ALL: &[Self] = &[
+        Self::ProtocolError,
+        Self::IdleTimeout,
+        Self::PingUnanswered,
+        Self::BackendGone,
+        Self::ClientGone,
+        Self::Reset,
+        Self::TimedOut,
+    ];
+
+    /// What it means, in one sentence.
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::ProtocolError => "a rule of RFC 6455 section 5 was broken",
+            Self::IdleTimeout => "a timer ends connections that are silent",
+            Self::PingUnanswered => "the end that closed had asked with pings and got no pong",
+            Self::BackendGone => "the server's side dropped many connections at once",
+            Self::ClientGone => "the client's side closed TCP without a word",
+            Self::Reset => "an RST ended the connection, and nothing tells more",
+            Self::TimedOut => "the other end vanished, and the kernel gave up",
+        }
+    }
+
     /// The code, as in events.
     pub const fn code(self) -> &'static str {
         match self {

@@ -20,7 +20,7 @@ pub(super) fn line(event: &Event) -> String {
 
 /// JSON leaves DEL, the C1 control characters and invisible characters as they are; they can stand
 /// only inside strings, where `\u` and four digits mean the same.
-fn escaped(json: &str) -> String {
+pub(crate) fn escaped(json: &str) -> String {
     let mut text = String::with_capacity(json.len() + 16);
     for character in json.chars() {
         let shows = match character {

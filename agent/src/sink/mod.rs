@@ -6,7 +6,7 @@
 mod bind;
 pub mod filter;
 mod http;
-mod json;
+pub(crate) mod json;
 mod metrics;
 pub mod render;
 mod serve;
