@@ -1,5 +1,7 @@
 //! A report as SARIF 2.1.0 (OASIS): a rule for each cause, a result for each finding that is no pass.
 
+use std::fmt::Write as _;
+
 use serde_json::{Value, json};
 
 use super::{json::document, junit::details};
@@ -64,10 +66,14 @@ fn result(suite: &Suite, finding: &Finding) -> Value {
         Verdict::Pass => "none",
     };
     let file = finding.place.as_ref().map_or(suite.name.as_str(), |place| place.file.as_str());
-    let mut physical = json!({ "artifactLocation": { "uri": uri(file) } });
-    if let Some(place) = &finding.place {
-        physical["region"] = json!({ "startLine": place.line.max(1) });
-    }
+    let artifact = json!({ "uri": uri(file) });
+    let physical = match &finding.place {
+        Some(place) => json!({
+            "artifactLocation": artifact,
+            "region": { "startLine": place.line.max(1) },
+        }),
+        None => json!({ "artifactLocation": artifact }),
+    };
     json!({
         "ruleId": finding.cause.map_or(NO_CAUSE, Code::code),
         "level": level,
@@ -85,7 +91,7 @@ fn uri(name: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"-._~:/@!$&'()*+,;=[]%?#".contains(&byte) {
             uri.push(char::from(byte));
         } else {
-            uri.push_str(&format!("%{byte:02X}"));
+            let _ = write!(uri, "%{byte:02X}");
         }
     }
     uri
