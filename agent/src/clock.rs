@@ -17,6 +17,11 @@ pub fn wall() -> Duration {
     read(libc::CLOCK_REALTIME)
 }
 
+/// What the calling thread has worked: the time that processors spent on it, in the kernel too.
+pub fn worked() -> Duration {
+    read(libc::CLOCK_THREAD_CPUTIME_ID)
+}
+
 fn read(clock: libc::clockid_t) -> Duration {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the pointer is to a timespec that lives through the call; these clocks always exist, so

@@ -1,11 +1,14 @@
 //! How much time look-ups may take: a share of the clock, so that a storm of misses costs no more
 //! than it, whatever the host's size.
+//!
+//! Counted is the thread's processor time ([`crate::clock::worked`]). On a busy host a thread waits for its processor; time that passes so
+//! costs nobody anything, and would use up the share without one name found.
 
 use std::time::{Duration, Instant};
 
-/// Look-ups may take one part in so many of the time.
+/// Look-ups may take one part in so many of the time of one processor.
 pub const SHARE: u32 = 10;
-/// So much look-up time may be saved up and spent at once.
+/// So much processor time may be saved up and spent at once.
 pub const BURST: Duration = Duration::from_millis(500);
 
 /// The account: at `due` everything spent so far is paid for.
@@ -24,7 +27,7 @@ impl Budget {
         self.due.is_none_or(|due| due <= now + BURST * SHARE)
     }
 
-    /// A look-up that began at `now` took `time`.
+    /// A look-up that began at `now` took so much processor time.
     pub(super) fn spend(&mut self, now: Instant, time: Duration) {
         self.due = Some(self.due.map_or(now, |due| due.max(now)) + time * SHARE);
     }

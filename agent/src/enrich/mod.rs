@@ -6,7 +6,7 @@
 //! that share the socket, one worker. Client role: the process that holds the connection, while it is open.
 //! Names of containers and pods only with the socket of the container runtime. Outside of containers: the systemd
 //! service, by the cgroup.
-//! Bounds: [`OWNERS`], [`SHARE`] and [`BURST`] of look-up time, [`FOLDERS`], [`CONTAINERS`],
+//! Bounds: [`OWNERS`], [`SHARE`] and [`BURST`] of processor time, [`FOLDERS`], [`CONTAINERS`],
 //! [`ADDRESSES`], [`WORKLOADS`].
 
 mod budget;
@@ -53,6 +53,7 @@ use self::{
     workloads::{Sign, Workloads},
 };
 use crate::{
+    clock::worked,
     event::{Container, Event, Process, UNKNOWN, Workload},
     handshake::{Connection, Holder as Seen, Role},
     judge::Judged,
@@ -247,9 +248,9 @@ impl Owners {
                 self.counters.over_budget.fetch_add(1, Relaxed);
                 return None;
             }
-            let began = Instant::now();
+            let before = worked();
             let found = self.cgroups.folder(connection.cgroup).and_then(place_of);
-            self.budget.spend(now, began.elapsed());
+            self.budget.spend(now, worked().saturating_sub(before));
             found
         });
         let place = place.unwrap_or_default();
@@ -272,9 +273,9 @@ impl Owners {
             return None;
         }
         if self.peers.is_old(now) && self.budget.allows(now) {
-            let began = Instant::now();
+            let before = worked();
             let beyond = self.peers.read(now);
-            self.budget.spend(now, began.elapsed());
+            self.budget.spend(now, worked().saturating_sub(before));
             self.counters.addresses_beyond.fetch_add(beyond, Relaxed);
         }
         let ids: Vec<&String> = self.peers.containers(address).collect();
@@ -355,7 +356,7 @@ impl Owners {
 
     /// Searches first where the socket was made, then everywhere: a listener may be passed on.
     fn search(&mut self, connection: &Connection, now: Instant) -> holder::Found {
-        let began = Instant::now();
+        let before = worked();
         self.counters.searches.fetch_add(1, Relaxed);
         let members =
             self.cgroups.folder(connection.cgroup).map(cgroup::processes).unwrap_or_default();
@@ -370,7 +371,7 @@ impl Owners {
         if found.holder.is_none() {
             self.counters.not_found.fetch_add(1, Relaxed);
         }
-        self.budget.spend(now, began.elapsed());
+        self.budget.spend(now, worked().saturating_sub(before));
         found
     }
 }

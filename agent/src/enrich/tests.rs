@@ -10,6 +10,7 @@ use std::{
 
 use super::{LAST_EVENTS, MISS, Owners, RECHECK, Settings, holder};
 use crate::{
+    clock::worked,
     event::{Event, Process, sample},
     handshake::{Connection, Role},
     judge::Judged,
@@ -191,6 +192,19 @@ fn searches_beyond_their_share_of_the_time_are_left_out_and_counted() {
         owners.owner(&server(local), now + Duration::from_secs(600)).process,
         Some(myself())
     );
+}
+
+/// A busy host: the thread waits in the middle of its searches, and works no more for it.
+#[test]
+fn waiting_for_a_processor_is_not_counted_as_work() {
+    let before = (Instant::now(), worked());
+    std::thread::sleep(Duration::from_millis(300));
+    let (passed, worked_then) = (before.0.elapsed(), worked().saturating_sub(before.1));
+    assert!(worked_then < passed / 3, "{worked_then:?} of {passed:?}");
+    let begin = worked();
+    while worked() < begin + Duration::from_millis(20) {
+        std::hint::spin_loop();
+    }
 }
 
 #[test]
