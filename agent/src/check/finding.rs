@@ -16,13 +16,16 @@ pub enum Verdict {
     Fail,
     /// It cannot be told from here; the summary says why.
     Inconclusive,
+    /// It works, and will not in a case that the summary names (lint): nothing fails for it.
+    Warning,
     /// As it should be.
     Pass,
 }
 
 impl Verdict {
     /// Every one, worst first.
-    pub const ALL: &[Self] = &[Self::Exposed, Self::Fail, Self::Inconclusive, Self::Pass];
+    pub const ALL: &[Self] =
+        &[Self::Exposed, Self::Fail, Self::Inconclusive, Self::Warning, Self::Pass];
 
     /// The name in reports.
     pub const fn name(self) -> &'static str {
@@ -30,6 +33,7 @@ impl Verdict {
             Self::Exposed => "exposed",
             Self::Fail => "fail",
             Self::Inconclusive => "inconclusive",
+            Self::Warning => "warning",
             Self::Pass => "pass",
         }
     }

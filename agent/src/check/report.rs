@@ -129,9 +129,9 @@ mod tests {
 
     #[test]
     fn the_worst_verdict_decides_the_exit_code() {
-        use Verdict::{Exposed, Fail, Inconclusive, Pass};
+        use Verdict::{Exposed, Fail, Inconclusive, Pass, Warning};
         assert_eq!(report(&[]).exit(true), Exit::Pass);
-        assert_eq!(report(&[Pass]).exit(true), Exit::Pass);
+        assert_eq!(report(&[Pass, Warning]).exit(true), Exit::Pass);
         assert_eq!(report(&[Pass, Inconclusive]).exit(false), Exit::Pass);
         assert_eq!(report(&[Pass, Inconclusive]).exit(true), Exit::Inconclusive);
         assert_eq!(report(&[Inconclusive, Fail]).exit(true), Exit::Fail);

@@ -21,6 +21,7 @@ struct Summary {
     exposed: usize,
     fail: usize,
     inconclusive: usize,
+    warning: usize,
     pass: usize,
 }
 
@@ -29,6 +30,7 @@ pub(super) fn text(report: &Report) -> String {
         exposed: report.count(Verdict::Exposed),
         fail: report.count(Verdict::Fail),
         inconclusive: report.count(Verdict::Inconclusive),
+        warning: report.count(Verdict::Warning),
         pass: report.count(Verdict::Pass),
     };
     // Strings, numbers and enums only: there is nothing in it that JSON has not.

@@ -60,6 +60,14 @@ fn write_case(out: &mut Out, finding: &Finding, class: &str) -> io::Result<()> {
     let summary = valid(&finding.summary);
     match finding.verdict {
         Verdict::Pass => out.write_event(Event::Empty(start)),
+        // JUnit has no warnings: what was told is told, and the case passes.
+        Verdict::Warning => {
+            out.write_event(Event::Start(start))?;
+            out.write_event(Event::Start(BytesStart::new("system-out")))?;
+            out.write_event(Event::Text(BytesText::new(&valid(&details(finding)))))?;
+            out.write_event(Event::End(BytesEnd::new("system-out")))?;
+            out.write_event(Event::End(BytesEnd::new("testcase")))
+        }
         Verdict::Inconclusive => {
             out.write_event(Event::Start(start))?;
             let mut skipped = BytesStart::new("skipped");

@@ -62,6 +62,7 @@ fn rule(code: Code) -> Value {
 fn result(suite: &Suite, finding: &Finding) -> Value {
     let level = match finding.verdict {
         Verdict::Exposed | Verdict::Fail => "error",
+        Verdict::Warning => "warning",
         Verdict::Inconclusive => "note",
         Verdict::Pass => "none",
     };

@@ -45,7 +45,7 @@ impl Look {
     fn finding(self, finding: &Finding, width: usize) -> String {
         let style = match finding.verdict {
             Verdict::Pass => AnsiColor::Green.on_default(),
-            Verdict::Inconclusive => AnsiColor::Yellow.on_default(),
+            Verdict::Inconclusive | Verdict::Warning => AnsiColor::Yellow.on_default(),
             Verdict::Fail | Verdict::Exposed => AnsiColor::Red.on_default().bold(),
         };
         let verdict = self.paint(style, &format!("{:12}", finding.verdict.name()));
