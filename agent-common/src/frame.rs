@@ -9,7 +9,7 @@ use crate::{
     payload::Payload,
     record::{HalfSummary, half_flags},
     stream::{
-        Segment, Step,
+        segment::{Segment, Step},
         sequence::{Place, place},
     },
 };

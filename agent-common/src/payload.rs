@@ -3,20 +3,11 @@
 
 use core::mem::MaybeUninit;
 
-use crate::stream::{
-    older,
-    scan::{self, Which},
-};
-
 /// How much is read at once. It lives on the BPF stack (512 bytes in all).
 pub const CHUNK: usize = 128;
 
 /// How much is read at once where there is room beside the stack: many requests, whole.
 pub const LARGE_CHUNK: usize = 512;
-
-/// What [`scan::signs`] is given: a [`LARGE_CHUNK`] at most, by words, and zeros behind it to the end of its
-/// [`scan::GROUP`] at least.
-pub type Room = [u64; LARGE_CHUNK / 8 + scan::GROUP];
 
 /// What is read at once; aligned, so that it may be written by words.
 #[derive(Clone, Copy, Debug)]
@@ -43,49 +34,6 @@ pub trait Payload {
         offset: u32,
         room: &'a mut MaybeUninit<Chunk<N>>,
     ) -> &'a Chunk<N>;
-
-    // The scans of `stream::scan`, which the kernel's view runs as functions of their own.
-
-    /// See [`scan::names_websocket`].
-    fn names_websocket(&self, offset: u32) -> bool {
-        scan::names_websocket(self, offset)
-    }
-
-    /// [`scan::signs`] of the [`LARGE_CHUNK`] at `offset`, or of what there is of it.
-    fn signs(&self, offset: u32) -> u32 {
-        let mut chunk = MaybeUninit::<Chunk<LARGE_CHUNK>>::uninit();
-        let (words, _) = self.chunk(offset, &mut chunk).0.as_chunks();
-        let mut room: Room = [0; _];
-        for (to, from) in room.iter_mut().zip(words) {
-            *to = u64::from_ne_bytes(*from);
-        }
-        scan::signs(&room, self.len().saturating_sub(offset).min(LARGE_CHUNK as u32))
-    }
-
-    /// See [`scan::head_end`].
-    fn head_end(&self, offset: u32, tail: u32, which: Which) -> u32 {
-        scan::head_end(self, offset, tail, which)
-    }
-
-    /// See [`scan::chunk_head_end`].
-    fn chunk_head_end(&self, offset: u32, which: Which, found: u32) -> u32 {
-        scan::chunk_head_end(self, offset, which, found)
-    }
-
-    /// See [`scan::head_end_near`].
-    fn head_end_near(&self, offset: u32) -> u32 {
-        scan::head_end_near(self, offset)
-    }
-
-    /// See [`scan::status_line`].
-    fn status_line(&self, offset: u32, line: u32, tail: u32) -> u64 {
-        scan::status_line(self, offset, line, tail)
-    }
-
-    /// See [`older::whole_frame`].
-    fn whole_frame(&self, offset: u32) -> u32 {
-        older::whole_frame(self, offset)
-    }
 }
 
 impl Payload for [u8] {

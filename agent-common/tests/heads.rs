@@ -18,7 +18,7 @@ use wstap_common::{
     stream::{
         HEAD_CAP, REST_CAP, RequestHalf, ResponseHalf, Segment, Step,
         observe::{self, Host},
-        scan,
+        scan::{self, WordScan},
     },
 };
 

@@ -4,31 +4,23 @@
 #![cfg_attr(target_arch = "bpf", no_std, no_main, feature(asm_experimental_arch))]
 
 #[cfg(target_arch = "bpf")]
-mod emit;
+mod arguments;
 #[cfg(target_arch = "bpf")]
-mod flows;
+mod atomic;
+#[cfg(target_arch = "bpf")]
+mod connection;
+#[cfg(target_arch = "bpf")]
+mod counters;
 #[cfg(target_arch = "bpf")]
 mod hooks;
 #[cfg(target_arch = "bpf")]
-mod identity;
-#[cfg(target_arch = "bpf")]
-mod maps;
-#[cfg(target_arch = "bpf")]
-mod older;
-#[cfg(target_arch = "bpf")]
 mod packet;
 #[cfg(target_arch = "bpf")]
-mod rare;
+mod ring;
 #[cfg(target_arch = "bpf")]
-mod room;
+mod socket;
 #[cfg(target_arch = "bpf")]
-mod scans;
-#[cfg(target_arch = "bpf")]
-mod streams;
-#[cfg(target_arch = "bpf")]
-mod walk;
-#[cfg(target_arch = "bpf")]
-mod ways;
+mod verifier;
 
 /// The kernel's helpers want a licence that is compatible with the GPL.
 #[cfg(target_arch = "bpf")]

@@ -2,7 +2,10 @@
 //! (the kernel hook, or the replay) what to send and where to keep the walks.
 
 use super::{
-    RequestHalf, ResponseHalf, Segment, Step, request, response,
+    request::{self, RequestHalf, request},
+    response::{self, ResponseHalf, response},
+    scan::Scan,
+    segment::{Segment, Step},
     sequence::{Place, place},
 };
 use crate::{
@@ -62,7 +65,7 @@ pub const fn stays_walked(request: u32, response: u32) -> bool {
 
 /// A segment with data of the half that requests.
 #[inline(always)]
-pub fn request_data<H: Host, P: Payload + ?Sized>(
+pub fn request_data<H: Host, P: Scan + ?Sized>(
     host: &mut H,
     half: &mut RequestHalf,
     other: (u32, u32),
@@ -75,7 +78,7 @@ pub fn request_data<H: Host, P: Payload + ?Sized>(
 
 /// A segment with data of the half that responds.
 #[inline(always)]
-pub fn response_data<H: Host, P: Payload + ?Sized>(
+pub fn response_data<H: Host, P: Scan + ?Sized>(
     host: &mut H,
     half: &mut ResponseHalf,
     other: u32,

@@ -57,9 +57,19 @@ impl Evidence {
     }
 }
 
+/// A payload in which whole frames are looked for.
+pub trait FrameScan: Payload {
+    /// See [`whole_frame`].
+    fn whole_frame(&self, offset: u32) -> u32 {
+        whole_frame(self, offset)
+    }
+}
+
+impl FrameScan for [u8] {}
+
 /// Whether the segment consists of whole frames of one side: [`MASKED`] or 0 when it does.
 #[inline(always)]
-pub fn whole_frames<P: Payload + ?Sized>(payload: &P) -> Option<u32> {
+pub fn whole_frames<P: FrameScan + ?Sized>(payload: &P) -> Option<u32> {
     let mut at = 0;
     let mut sides = 0;
     let mut round = 0;

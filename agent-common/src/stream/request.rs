@@ -1,11 +1,11 @@
 //! The half that requests travel in.
 
 use super::{
-    HEAD_CAP, ResponseHalf, Segment, Step, response,
-    scan::{self, Start, Which},
+    response::{self, ResponseHalf},
+    scan::{self, Scan, Start, Which},
+    segment::{HEAD_CAP, Segment, Step},
     sequence::{Place, place},
 };
-use crate::payload::Payload;
 
 /// The request half's state, 20 bytes. Written only by the hook of its direction.
 #[derive(Clone, Copy, Debug, Default)]
@@ -118,7 +118,7 @@ impl RequestHalf {
 
 /// Takes one segment with data; `other` is the response half's word and `answers` its counter.
 #[inline(always)]
-pub fn request<P: Payload + ?Sized>(
+pub fn request<P: Scan + ?Sized>(
     half: &mut RequestHalf,
     other: u32,
     answers: u32,
@@ -184,7 +184,7 @@ pub fn request<P: Payload + ?Sized>(
 
 /// A segment of a candidate's head, or behind it.
 #[inline(always)]
-fn head<P: Payload + ?Sized>(half: &mut RequestHalf, skip: u32, ahead: bool, payload: &P) -> Step {
+fn head<P: Scan + ?Sized>(half: &mut RequestHalf, skip: u32, ahead: bool, payload: &P) -> Step {
     let len = payload.len();
     let room = HEAD_CAP.saturating_sub(half.sent);
     let new = len.wrapping_sub(skip);

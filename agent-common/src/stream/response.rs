@@ -1,12 +1,11 @@
 //! The half that answers.
 
 use super::{
-    NO_FRAMES, REST_CAP, Segment, Step,
     request::{self, RequestHalf},
-    scan::{self, STATUS_LINE, Which},
+    scan::{self, STATUS_LINE, Scan, Which},
+    segment::{NO_FRAMES, REST_CAP, Segment, Step},
     sequence::{Place, place},
 };
-use crate::payload::Payload;
 
 /// The response half's state, 24 bytes. Written only by the hook of its direction.
 #[derive(Clone, Copy, Debug, Default)]
@@ -79,12 +78,7 @@ impl ResponseHalf {
     /// Takes a segment of the answer to a candidate of which nothing is told; `other` is the request half's word. False,
     /// and nothing is changed, of one that may be an interim answer or a 101, or out of order.
     #[inline(always)]
-    pub fn pass<P: Payload + ?Sized>(
-        &mut self,
-        other: u32,
-        segment: &Segment,
-        payload: &P,
-    ) -> bool {
+    pub fn pass<P: Scan + ?Sized>(&mut self, other: u32, segment: &Segment, payload: &P) -> bool {
         let begins = request::epoch(other) != epoch(self.word);
         let is_next = segment.seq == segment.received && (begins || segment.seq == self.next);
         let Some([head @ .., code, _, _]) = payload.read::<12>(0) else { return false };
@@ -130,7 +124,7 @@ impl ResponseHalf {
 
 /// Takes one segment with data; `other` is the request half's word.
 #[inline(always)]
-pub fn response<P: Payload + ?Sized>(
+pub fn response<P: Scan + ?Sized>(
     half: &mut ResponseHalf,
     other: u32,
     segment: &Segment,
@@ -203,7 +197,7 @@ fn ship(half: &mut ResponseHalf, from: u32, to: u32) -> Step {
 
 /// A segment of an answer, in order.
 #[inline(always)]
-fn head<P: Payload + ?Sized>(half: &mut ResponseHalf, skip: u32, payload: &P) -> Step {
+fn head<P: Scan + ?Sized>(half: &mut ResponseHalf, skip: u32, payload: &P) -> Step {
     let len = payload.len();
     let mut at = skip;
     if phase(half.word) == INTERIM {

@@ -26,11 +26,15 @@ use wstap_common::{
 };
 
 use crate::{
-    emit::Entry,
-    identity::{Identity, mapped},
-    maps::{LISTENED, RECORDS, count},
-    rare::{self, ws_rare},
-    streams::{SHED, Stream, Tunnel},
+    connection::{
+        listened,
+        state::{Stream, Tunnel},
+    },
+    counters::count,
+    ring::{
+        emit::reserve,
+        identity::{Identity, mapped},
+    },
 };
 
 const AF_INET: u32 = 2;
@@ -65,11 +69,7 @@ fn watch(context: &SockOpsContext) {
 /// Gives what the listener saw of this connection's first segment to the connection.
 #[inline(always)]
 fn adopt(ops: *mut bpf_sock_ops) -> Option<()> {
-    let key = identity(ops).key();
-    let early = LISTENED.get_ptr_mut(key)?;
-    // SAFETY: the entry lives as long as the program runs.
-    let stream = unsafe { *early };
-    let _ = LISTENED.remove(key);
+    let stream = listened::take(&identity(ops))?;
     // SAFETY: the verifier checks the field.
     let (sk, received) = unsafe { ((*ops).__bindgen_anon_2.sk, (*ops).rcv_nxt) };
     // The same 4-tuple in another network namespace has other sequence numbers. The first segment is
@@ -98,7 +98,8 @@ fn closed(ops: *mut bpf_sock_ops) -> Option<()> {
     let stream = unsafe { Stream::of(sk).as_ref() }?;
     let (request, response) = (stream.request.word, stream.response.word);
     // Of a handshake that was shed nobody waits for the end, unless its frames are followed.
-    if stream.shed == SHED | request & 0xffff && !ResponseHalf::is_tunnel(response) {
+    // SAFETY: as above.
+    if unsafe { Stream::is_shed(stream, request as u16) } && !ResponseHalf::is_tunnel(response) {
         return None;
     }
     let lost = stream.request_lost | stream.response_lost != 0;
@@ -113,11 +114,7 @@ fn closed(ops: *mut bpf_sock_ops) -> Option<()> {
 /// Sends a record of the context's connection.
 #[inline(always)]
 fn send(ops: *mut bpf_sock_ops, sk: *mut bpf_sock, kind: Kind, stream: &Stream, flags: u8) {
-    count(Counter::Seen);
-    let Some(mut entry) = RECORDS.reserve_untyped::<Entry<{ size_of::<Summary>() }>>(0) else {
-        ws_rare(rare::RING_FULL);
-        return;
-    };
+    let Some(mut entry) = reserve::<{ size_of::<Summary>() }>() else { return };
     let lost = stream.request_lost | stream.response_lost != 0;
     let place = entry.as_mut_ptr();
     // SAFETY: the entry has room for a Record and a Summary; the helpers take the hook's own context.

@@ -5,7 +5,7 @@
 //! CPU. When the kernel then takes less, the program sends the rest again, and the machine knows it by its sequence
 //! number, as it knows a packet that TCP sends again. What it receives is taken as the call ends.
 
-use aya_ebpf::helpers::generated::bpf_get_current_pid_tgid;
+use aya_ebpf::{btf_maps::HashMap, helpers::generated::bpf_get_current_pid_tgid, macros::btf_map};
 use wstap_common::{
     counters::Counter,
     layout::Field,
@@ -24,11 +24,16 @@ use super::{
     segment::{segment, wp_ending},
 };
 use crate::{
-    emit::Meta,
-    maps::{CALLS, count},
-    packet::forgotten,
-    ways::{self, pair},
+    arguments::{self, pair},
+    counters::count,
+    ring::emit::Meta,
+    verifier::forgotten,
 };
+
+/// The calls that are under way and whose end must know how they began, by their thread. When it is
+/// full, what a call brings is not read, and counted.
+#[btf_map]
+static CALLS: HashMap<u64, Call, 8192> = HashMap::new();
 
 /// A call under way, by the thread that makes it.
 #[derive(Clone, Copy)]
@@ -116,7 +121,7 @@ pub fn under_way() -> Option<Call> {
 /// It received so much, or the error. `call` is what it was when it began.
 #[inline(always)]
 pub fn received(sk: u64, call: Option<Call>, result: i32, way: u32) -> Option<()> {
-    let way = way | ways::INCOMING;
+    let way = way | arguments::INCOMING;
     let Some(call) = call else {
         // There was no room to remember it.
         if result > 0 && !Connection::of(sk).is_null() {
@@ -140,7 +145,7 @@ pub fn received(sk: u64, call: Option<Call>, result: i32, way: u32) -> Option<()
     let copied = call.iter.count.saturating_sub(Iter::count(call.msg)?);
     let result = result as u32;
     let seq = Connection::seq(sk, way);
-    let seq = if way & ways::TCP != 0 { seq.wrapping_sub(result) } else { seq };
+    let seq = if way & arguments::TCP != 0 { seq.wrapping_sub(result) } else { seq };
     take(sk, &call.iter, if copied < u64::from(result) { copied } else { result.into() }, seq, way);
     advance(sk, result);
     Some(())
@@ -158,9 +163,9 @@ fn advance(sk: u64, bytes: u32) {
 /// A call failed because the peer is gone.
 #[inline(always)]
 fn broken(sk: u64, result: i32, way: u32) {
-    let way = way | ways::INCOMING;
+    let way = way | arguments::INCOMING;
     if result == -ECONNRESET {
-        wp_ending(sk, way | ways::RST, 0);
+        wp_ending(sk, way | arguments::RST, 0);
     } else if result == -EPIPE {
         wp_ending(sk, way, 0);
     }
@@ -183,8 +188,8 @@ pub fn shut_down(sk: u64, way: u32) {
 pub fn closing(sk: u64, way: u32) -> Option<()> {
     // SAFETY: not null means that it lives as long as the program runs.
     let told = unsafe { Connection::of(sk).as_ref() }?.ended;
-    let peer = way | ways::INCOMING;
-    let unread = if way & ways::TCP != 0 {
+    let peer = way | arguments::INCOMING;
+    let unread = if way & arguments::TCP != 0 {
         let next: u32 = member(sk, Field::ReceivedSeq)?;
         let gone = told & ended::PEER != 0 || member::<u8>(sk, Field::State)? == TCP_CLOSE_WAIT;
         // A FIN has a sequence number of its own.
@@ -195,7 +200,7 @@ pub fn closing(sk: u64, way: u32) -> Option<()> {
     if told == 0 {
         let state: u8 = member(sk, Field::State)?;
         let shutdown: u8 = member(sk, Field::Shutdown)?;
-        let broke = way & ways::TCP != 0 && state == TCP_CLOSE;
+        let broke = way & arguments::TCP != 0 && state == TCP_CLOSE;
         if broke && member::<u32>(sk, Field::Error)? == ETIMEDOUT {
             // Neither end said so.
             finish(sk, way);
@@ -203,13 +208,13 @@ pub fn closing(sk: u64, way: u32) -> Option<()> {
         }
         // The peer ended first, and nobody looked.
         if broke {
-            wp_ending(sk, peer | ways::RST, 0);
+            wp_ending(sk, peer | arguments::RST, 0);
         } else if shutdown & RCV_SHUTDOWN != 0 {
             wp_ending(sk, peer, u32::from(unread));
         }
     }
     // To close with unread bytes breaks the connection off (RFC 1122 section 4.2.2.13; unix sockets do the same).
-    wp_ending(sk, if unread { way | ways::RST } else { way }, 0);
+    wp_ending(sk, if unread { way | arguments::RST } else { way }, 0);
     finish(sk, way);
     Some(())
 }
@@ -277,7 +282,7 @@ pub extern "C" fn wp_gap(sk: u64, way: u32) -> u32 {
     if !RequestHalf::is_candidate(stream.request.word) {
         return 0;
     }
-    let incoming = way & ways::INCOMING != 0;
+    let incoming = way & arguments::INCOMING != 0;
     if incoming == (stream.role == role::SERVER) {
         stream.request_lost = 1;
     } else {

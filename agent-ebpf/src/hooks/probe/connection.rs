@@ -2,8 +2,12 @@
 
 use core::ptr::null_mut;
 
-use aya_ebpf::helpers::generated::{
-    bpf_get_current_ancestor_cgroup_id, bpf_get_smp_processor_id, bpf_ktime_get_ns,
+use aya_ebpf::{
+    btf_maps::HashMap,
+    helpers::generated::{
+        bpf_get_current_ancestor_cgroup_id, bpf_get_smp_processor_id, bpf_ktime_get_ns,
+    },
+    macros::btf_map,
 };
 use wstap_common::{
     layout::Field,
@@ -12,11 +16,21 @@ use wstap_common::{
 
 use super::layout::member;
 use crate::{
-    maps::{CONNECTIONS, WALKS},
-    rare::{self, ws_rare},
-    streams::{Stream, Tunnel},
-    ways,
+    arguments,
+    connection::state::{Stream, Tunnel},
+    ring::debug_log::{self, ws_rare},
 };
+
+/// The state of every connection that spoke HTTP, by its socket's address, until the socket ends.
+/// The loader makes it small where there are no probes. When it is full, new connections are not followed, and counted.
+// VERIFIER: not the sockets' storage: 5.10 gives it to no program of the family ("unknown func
+// bpf_sk_storage_get").
+#[btf_map]
+static CONNECTIONS: HashMap<u64, Connection, 8192> = HashMap::new();
+
+/// The frame walks of every connection that was upgraded, by its socket's address.
+#[btf_map]
+static WALKS: HashMap<u64, Tunnel, 8192> = HashMap::new();
 
 /// The state of a connection that spoke HTTP, 80 bytes.
 #[derive(Clone, Copy)]
@@ -67,9 +81,9 @@ impl Connection {
         if !in_scope() {
             return null_mut();
         }
-        let role = if way & ways::INCOMING != 0 { role::SERVER } else { role::CLIENT };
+        let role = if way & arguments::INCOMING != 0 { role::SERVER } else { role::CLIENT };
         let mut stream = Stream::new(seq, role);
-        if way & ways::TCP == 0 {
+        if way & arguments::TCP == 0 {
             stream.flags = flags::UNIX;
         }
         // SAFETY: the helpers have no preconditions.
@@ -77,7 +91,7 @@ impl Connection {
         let cookie = OURS | now << 8 | u64::from(cpu & 0xff);
         let new = Self { cookie, sent: 0, received: 0, named: 0, ended: 0, stream, reserved: 0 };
         if CONNECTIONS.insert(sk, &new, 0).is_err() {
-            ws_rare(rare::STATE_REFUSED);
+            ws_rare(debug_log::STATE_REFUSED);
         }
         Self::of(sk)
     }
@@ -86,8 +100,8 @@ impl Connection {
     /// a unix socket's is how many bytes there were.
     #[inline(always)]
     pub fn seq(sk: u64, way: u32) -> u32 {
-        let incoming = way & ways::INCOMING != 0;
-        if way & ways::TCP != 0 {
+        let incoming = way & arguments::INCOMING != 0;
+        if way & arguments::TCP != 0 {
             let place = if incoming { Field::CopiedSeq } else { Field::WriteSeq };
             return member(sk, place).unwrap_or(0);
         }
@@ -114,7 +128,7 @@ pub fn walks(sk: u64, create: bool) -> *mut Tunnel {
         return walks;
     }
     if create && wp_make_walks(sk) == 0 {
-        ws_rare(rare::STATE_REFUSED);
+        ws_rare(debug_log::STATE_REFUSED);
         return null_mut();
     }
     if create { WALKS.get_ptr_mut(sk).unwrap_or(null_mut()) } else { null_mut() }

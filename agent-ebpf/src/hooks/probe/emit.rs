@@ -1,4 +1,4 @@
-//! Records of the probe family onto the ring, as `crate::emit` writes those of packets.
+//! Records of the probe family onto the ring, as `crate::ring::emit` writes those of packets.
 
 use core::mem::size_of;
 
@@ -18,13 +18,14 @@ use super::{
     memory::Memory,
 };
 use crate::{
-    emit::{Entry, LARGE, MIDDLE, Meta, PIECES, SMALL, TINY, submission},
-    identity::mapped,
-    maps::{RECORDS, count},
-    packet::bounded,
-    rare::{self, ws_rare},
-    streams::Tunnel,
-    ways::{self, pair},
+    arguments::{self, pair},
+    connection::state::Tunnel,
+    counters::count,
+    ring::{
+        emit::{LARGE, MIDDLE, Meta, PIECES, SMALL, TINY, reserve, submission},
+        identity::mapped,
+    },
+    verifier::bounded,
 };
 
 const AF_INET: u16 = 2;
@@ -66,11 +67,7 @@ pub extern "C" fn wp_send_piece(sk: u64, base: u64, meta: u64, range: u64, seq: 
 #[inline(always)]
 fn send_piece<const N: usize>(sk: u64, base: u64, meta: u64, range: u64, seq: u32) -> u32 {
     let (from, len) = ((range >> 32) as u32, range as u32);
-    count(Counter::Seen);
-    let Some(mut entry) = RECORDS.reserve_untyped::<Entry<N>>(0) else {
-        ws_rare(rare::RING_FULL);
-        return 0;
-    };
+    let Some(mut entry) = reserve::<N>() else { return 0 };
     let place = entry.as_mut_ptr();
     // SAFETY: the entry has room for a Record and N bytes; the length is at most N.
     let copied = unsafe {
@@ -95,11 +92,7 @@ fn send_piece<const N: usize>(sk: u64, base: u64, meta: u64, range: u64, seq: u3
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn wp_send_summary(sk: u64, meta: u64, seq: u32) -> u32 {
-    count(Counter::Seen);
-    let Some(mut entry) = RECORDS.reserve_untyped::<Entry<{ size_of::<Summary>() }>>(0) else {
-        ws_rare(rare::RING_FULL);
-        return 0;
-    };
+    let Some(mut entry) = reserve::<{ size_of::<Summary>() }>() else { return 0 };
     let place = entry.as_mut_ptr();
     // SAFETY: the entry has room for a Record and a Summary; walks that are not null live as long as
     // the program runs.
@@ -117,11 +110,7 @@ pub extern "C" fn wp_send_summary(sk: u64, meta: u64, seq: u32) -> u32 {
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn wp_name(sk: u64, way: u32) -> u32 {
-    count(Counter::Seen);
-    let Some(mut entry) = RECORDS.reserve_untyped::<Entry<{ size_of::<Owner>() }>>(0) else {
-        ws_rare(rare::RING_FULL);
-        return 0;
-    };
+    let Some(mut entry) = reserve::<{ size_of::<Owner>() }>() else { return 0 };
     let place = entry.as_mut_ptr();
     // SAFETY: the entry has room for a Record and an Owner; a connection that is not null lives as long as
     // the program runs.
@@ -141,7 +130,7 @@ pub extern "C" fn wp_name(sk: u64, way: u32) -> u32 {
         if bpf_get_current_comm(comm.cast(), size_of_val(&*comm) as u32) != 0 {
             (*owner).comm = [0; 16];
         }
-        (*owner).name_len = if way & ways::TCP == 0 { write_name(sk, role, owner) } else { 0 };
+        (*owner).name_len = if way & arguments::TCP == 0 { write_name(sk, role, owner) } else { 0 };
     }
     entry.submit(1);
     1
@@ -188,7 +177,7 @@ unsafe fn fill(record: *mut Record, sk: u64, meta: u64, seq: u32) {
         (*record).cookie = Connection::of(sk).as_ref().map_or(0, |connection| connection.cookie);
         (*record).time_ns = bpf_ktime_get_ns();
         (*record).cgroup = bpf_get_current_cgroup_id();
-        if (meta >> 48) as u32 & ways::TCP != 0 {
+        if (meta >> 48) as u32 & arguments::TCP != 0 {
             write_identity(record, sk);
         } else {
             (*record).local_addr = [0; 16];

@@ -3,7 +3,7 @@
 use wstap_common::layout::{Field, NONE};
 
 use super::layout::{field, member, read};
-use crate::packet::forgotten;
+use crate::verifier::forgotten;
 
 /// Elements of a call that are read; what lies in those behind is a gap.
 pub const ELEMENTS: u32 = 8;
@@ -32,7 +32,7 @@ mod kind {
     /// Several there.
     pub const USER: u32 = 2;
     /// Several in kernel memory.
-    pub const KERNEL: u32 = crate::ways::KERNEL;
+    pub const KERNEL: u32 = crate::arguments::KERNEL;
 }
 
 /// A piece of memory that belongs to a message.
@@ -71,7 +71,7 @@ impl Iter {
         member(msg, Field::IterCount)
     }
 
-    /// Whether the bytes lie in kernel memory: [`ways::KERNEL`](crate::ways::KERNEL) or 0.
+    /// Whether the bytes lie in kernel memory: [`arguments::KERNEL`](crate::arguments::KERNEL) or 0.
     #[inline(always)]
     pub fn in_kernel(&self) -> u32 {
         self.kind & kind::KERNEL

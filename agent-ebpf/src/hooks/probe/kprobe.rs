@@ -12,7 +12,7 @@ use super::{
     connection::Connection,
     layout::{field, member},
 };
-use crate::{maps::count, streams::Stream, ways};
+use crate::{arguments, connection::state::Stream, counters::count};
 
 /// The argument with this number.
 #[inline(always)]
@@ -119,7 +119,7 @@ pub fn wk_tcp_send(context: ProbeContext) -> u32 {
 #[inline(always)]
 fn tcp_send(context: &ProbeContext) -> Option<()> {
     let (sk, msg, size) = (argument(context, 0)?, argument(context, 1)?, argument(context, 2)?);
-    calls::sending(sk, msg, size, ways::TCP)
+    calls::sending(sk, msg, size, arguments::TCP)
 }
 
 /// As `trace::ws_tcp_recv`.
@@ -141,7 +141,7 @@ fn tcp_receive(context: &ProbeContext) -> Option<()> {
 #[kretprobe]
 pub fn wk_tcp_rcvd(context: RetProbeContext) -> u32 {
     if let Some(call) = calls::under_way() {
-        let _ = calls::received(call.sk, Some(call), context.ret::<i32>(), ways::TCP);
+        let _ = calls::received(call.sk, Some(call), context.ret::<i32>(), arguments::TCP);
     }
     0
 }
@@ -152,7 +152,7 @@ pub fn wk_tcp_shut(context: ProbeContext) -> u32 {
     if let (Some(sk), Some(how)) = (argument(&context, 0), argument(&context, 1))
         && how & u64::from(calls::SEND_SHUTDOWN) != 0
     {
-        calls::shut_down(sk, ways::TCP);
+        calls::shut_down(sk, arguments::TCP);
     }
     0
 }
@@ -161,7 +161,7 @@ pub fn wk_tcp_shut(context: ProbeContext) -> u32 {
 #[kprobe]
 pub fn wk_tcp_end(context: ProbeContext) -> u32 {
     if let Some(sk) = argument(&context, 0) {
-        let _ = calls::closing(sk, ways::TCP);
+        let _ = calls::closing(sk, arguments::TCP);
     }
     0
 }

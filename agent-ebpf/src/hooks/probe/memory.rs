@@ -1,5 +1,5 @@
 //! One element of a call as the stream machine reads it, and the scans of it as global functions
-//! (`scans.rs` says why they are).
+//! (`packet/scans.rs` says why they are).
 
 use core::mem::MaybeUninit;
 
@@ -7,23 +7,26 @@ use aya_ebpf::helpers::generated::{bpf_probe_read_kernel, bpf_probe_read_user};
 use wstap_common::{
     payload::{Chunk, Payload},
     stream::{
-        older,
-        scan::{self, Which},
+        older::{self, FrameScan},
+        scan::{self, HeadScan, Which, WordScan},
     },
 };
 
-use crate::{packet::fill, room, scans::which_of, ways};
+use crate::{
+    arguments,
+    packet::{self, fill, which_of},
+};
 
 /// A piece of memory that belongs to a message.
 #[derive(Clone, Copy)]
 pub struct Memory {
     base: u64,
-    /// Its length, and in the upper half bits of [`ways`], of which `KERNEL` counts here.
+    /// Its length, and in the upper half bits of [`arguments`], of which `KERNEL` counts here.
     extent: u64,
 }
 
 /// Bit of an extent: the memory is the kernel's, not a program's.
-const KERNEL: u64 = (ways::KERNEL as u64) << 32;
+const KERNEL: u64 = (arguments::KERNEL as u64) << 32;
 
 impl Memory {
     #[inline(always)]
@@ -83,7 +86,9 @@ impl Payload for Memory {
         // SAFETY: the helper writes so many bytes, or clears them. Of the memory no byte behind its length is read.
         unsafe { fill(room, self.len().saturating_sub(offset), copy) }
     }
+}
 
+impl WordScan for Memory {
     #[inline(always)]
     fn names_websocket(&self, offset: u32) -> bool {
         wp_names_word(self.base, self.extent, offset) != 0
@@ -93,7 +98,9 @@ impl Payload for Memory {
     fn signs(&self, offset: u32) -> u32 {
         wp_signs(self.base, self.extent, offset)
     }
+}
 
+impl HeadScan for Memory {
     #[inline(always)]
     fn head_end(&self, offset: u32, tail: u32, which: Which) -> u32 {
         wp_head_end(self.base, self.extent, offset, tail, which as u32)
@@ -113,7 +120,9 @@ impl Payload for Memory {
     fn status_line(&self, offset: u32, line: u32, tail: u32) -> u64 {
         wp_status_line(self.base, self.extent, offset, line, tail)
     }
+}
 
+impl FrameScan for Memory {
     #[inline(always)]
     fn whole_frame(&self, offset: u32) -> u32 {
         older::whole_frame(self, offset)
@@ -134,7 +143,7 @@ pub extern "C" fn wp_signs(base: u64, extent: u64, offset: u32) -> u32 {
     let memory = Memory::new(base, extent);
     // SAFETY: the room has what is asked for, and the memory so many bytes from `offset` on.
     let copy = |into, len| unsafe { memory.copy(offset, into, len) };
-    room::signs(memory.len().saturating_sub(offset), copy)
+    packet::signs(memory.len().saturating_sub(offset), copy)
 }
 
 /// [`scan::head_end`].

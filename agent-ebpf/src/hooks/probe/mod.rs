@@ -14,6 +14,3 @@ mod layout;
 mod memory;
 mod segment;
 mod trace;
-
-pub use calls::Call;
-pub use connection::Connection;

@@ -20,11 +20,12 @@ use super::{
     memory::Memory,
 };
 use crate::{
-    emit::Meta,
-    maps::{add, count},
-    packet::forgotten,
-    streams::{Stream, Tunnel},
-    ways::{self, pair},
+    arguments::{self, pair},
+    atomic::add,
+    connection::state::{Stream, Tunnel},
+    counters::count,
+    ring::emit::Meta,
+    verifier::forgotten,
 };
 
 /// What [`wp_turn`] says of an element.
@@ -44,10 +45,10 @@ mod turn {
 }
 
 /// Takes an element that begins at sequence number `seq`; false when its connection is none that is followed.
-/// `place` holds bits of [`ways`] and the element's length.
+/// `place` holds bits of [`arguments`] and the element's length.
 #[inline(always)]
 pub fn segment(sk: u64, base: u64, place: u64, seq: u32) -> bool {
-    let requests = place | pair(ways::REQUEST, 0);
+    let requests = place | pair(arguments::REQUEST, 0);
     match wp_turn(sk, base, place, seq) {
         turn::NONE => return false,
         turn::REQUEST => wp_request(sk, base, requests, seq),
@@ -60,7 +61,7 @@ pub fn segment(sk: u64, base: u64, place: u64, seq: u32) -> bool {
 }
 
 /// What an element is; makes the state of a connection that has none when it may begin a request.
-// VERIFIER: all functions here are global, see `scans.rs`, and take at most five numbers; this one calls
+// VERIFIER: all functions here are global, see `packet/scans.rs`, and take at most five numbers; this one calls
 // none of the others, or their stacks together were too large.
 #[unsafe(no_mangle)]
 #[inline(never)]
@@ -79,7 +80,7 @@ pub extern "C" fn wp_turn(sk: u64, base: u64, place: u64, seq: u32) -> u32 {
     let Some(connection) = (unsafe { connection.as_ref() }) else { return turn::NONE };
     let stream = &connection.stream;
     let (request, response) = (stream.request.word, stream.response.word);
-    let requests = (way & ways::INCOMING != 0) == (stream.role == role::SERVER);
+    let requests = (way & arguments::INCOMING != 0) == (stream.role == role::SERVER);
     // The answers to ordinary requests, most of a server's elements, end here.
     if !requests && RequestHalf::is_idle(request) {
         return turn::PASSES;
@@ -151,19 +152,19 @@ pub extern "C" fn wp_response(sk: u64, base: u64, place: u64, seq: u32) -> u32 {
 #[inline(never)]
 pub extern "C" fn wp_news(sk: u64, way: u32, seq: u32) -> u32 {
     let Some(mut hook) = Hook::new(sk, 0, pair(way, 0), seq) else { return 0 };
-    let half = if way & ways::REQUEST != 0 { half::REQUEST } else { half::RESPONSE };
+    let half = if way & arguments::REQUEST != 0 { half::REQUEST } else { half::RESPONSE };
     // SAFETY: it lives as long as the program runs.
     let epoch = unsafe { (*hook.connection).stream.request.word } as u16;
     hook.send_summary(Kind::Frame, half, epoch, false);
     1
 }
 
-/// One end of the connection sends no more: this one or, with [`ways::INCOMING`], the peer; with [`ways::RST`]
+/// One end of the connection sends no more: this one or, with [`arguments::INCOMING`], the peer; with [`arguments::RST`]
 /// it broke off. `unread` says that bytes of its half were never read. Told once for each end.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn wp_ending(sk: u64, way: u32, unread: u32) -> u32 {
-    let incoming = way & ways::INCOMING != 0;
+    let incoming = way & arguments::INCOMING != 0;
     let seq = Connection::seq(sk, way).wrapping_add(u32::from(unread != 0));
     let Some(mut hook) = Hook::new(sk, 0, pair(way, 0), seq) else { return 0 };
     let connection = hook.connection;
@@ -184,7 +185,7 @@ pub extern "C" fn wp_ending(sk: u64, way: u32, unread: u32) -> u32 {
     };
     let segment = Segment { seq, received: seq, now_ns: 0 };
     let half = if requests { half::REQUEST } else { half::RESPONSE };
-    observe::ending(&mut hook, half, words, next, &segment, way & ways::RST != 0);
+    observe::ending(&mut hook, half, words, next, &segment, way & arguments::RST != 0);
     1
 }
 
@@ -195,10 +196,10 @@ pub extern "C" fn wp_ending(sk: u64, way: u32, unread: u32) -> u32 {
 pub extern "C" fn wp_walk(sk: u64, base: u64, place: u64, numbers: u64, now_ns: u64) -> u32 {
     let way = (place >> 32) as u32;
     let seq = numbers as u32;
-    let begin = way & ways::BEGIN != 0;
+    let begin = way & arguments::BEGIN != 0;
     let segment = Segment { seq, received: seq, now_ns };
     let frames = (numbers >> 32) as u32;
-    let step = Step { frames, begin, join: way & ways::JOIN != 0, ..Step::NONE };
+    let step = Step { frames, begin, join: way & arguments::JOIN != 0, ..Step::NONE };
     let len = place as u32;
     let Some(walk) = walk(sk, way, begin) else { return 0 };
     if !walk.turn.take(add) {
@@ -223,7 +224,7 @@ pub extern "C" fn wp_walk_step(sk: u64, base: u64, place: u64, at: u32) -> u32 {
     let way = (place >> 32) as u32;
     let memory = Memory::new(base, place);
     match walk(sk, way, false) {
-        Some(walk) => walk.step(at, &memory, way & ways::REQUEST != 0),
+        Some(walk) => walk.step(at, &memory, way & arguments::REQUEST != 0),
         None => memory.len(),
     }
 }
@@ -306,10 +307,10 @@ impl Host for Hook {
     fn walk<P: Payload + ?Sized>(&mut self, _: u8, step: &Step, segment: &Segment, _: &P) -> bool {
         let mut place = self.place;
         if step.begin {
-            place |= pair(ways::BEGIN, 0);
+            place |= pair(arguments::BEGIN, 0);
         }
         if step.join {
-            place |= pair(ways::JOIN, 0);
+            place |= pair(arguments::JOIN, 0);
         }
         let numbers = pair(step.frames, segment.seq);
         wp_walk(self.sk, self.base, place, numbers, segment.now_ns) != 0
@@ -317,7 +318,7 @@ impl Host for Hook {
 
     #[inline(always)]
     fn walk_of(&mut self, half: u8) -> Option<&mut Walk> {
-        walk(self.sk, if half == half::REQUEST { ways::REQUEST } else { 0 }, false)
+        walk(self.sk, if half == half::REQUEST { arguments::REQUEST } else { 0 }, false)
     }
 
     #[inline(always)]

@@ -15,7 +15,7 @@ use super::{
     calls,
     layout::{field, member, read},
 };
-use crate::ways;
+use crate::arguments;
 
 /// The words at the beginning of a context.
 #[inline(always)]
@@ -137,7 +137,7 @@ pub fn ws_tcp_send(context: FEntryContext) -> i32 {
 #[inline(always)]
 fn tcp_send(context: &FEntryContext) -> Option<()> {
     let [sk, msg, size] = words(context)?;
-    calls::sending(sk, msg, size, ways::TCP)
+    calls::sending(sk, msg, size, arguments::TCP)
 }
 
 /// `tcp_recvmsg` begins; its arguments behind the third are the kernel version's own.
@@ -168,7 +168,7 @@ fn tcp_received(context: &FExitContext) -> Option<()> {
     }
     let [sk] = words(context)?;
     let call = calls::under_way();
-    calls::received(sk, call, result(context, Field::TcpReceiveArguments)?, ways::TCP)
+    calls::received(sk, call, result(context, Field::TcpReceiveArguments)?, arguments::TCP)
 }
 
 /// `tcp_shutdown(sk, how)` begins.
@@ -177,7 +177,7 @@ pub fn ws_tcp_shut(context: FEntryContext) -> i32 {
     if let Some([sk, how]) = words(&context)
         && how & u64::from(calls::SEND_SHUTDOWN) != 0
     {
-        calls::shut_down(sk, ways::TCP);
+        calls::shut_down(sk, arguments::TCP);
     }
     0
 }
@@ -186,7 +186,7 @@ pub fn ws_tcp_shut(context: FEntryContext) -> i32 {
 #[fentry]
 pub fn ws_tcp_end(context: FEntryContext) -> i32 {
     if let Some([sk]) = words(&context) {
-        let _ = calls::closing(sk, ways::TCP);
+        let _ = calls::closing(sk, arguments::TCP);
     }
     0
 }

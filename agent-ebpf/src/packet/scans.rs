@@ -4,16 +4,87 @@
 //! verified again for each state of their callers, and all that follows for each of their exits: 6.18
 //! gave up at a million instructions. `start` is the payload's offset in the packet.
 
+use core::mem::MaybeUninit;
+
 use aya_ebpf::bindings::__sk_buff;
 use wstap_common::{
-    payload::Payload,
+    payload::{Chunk, Payload},
     stream::{
-        older,
-        scan::{self, Which},
+        older::{self, FrameScan},
+        scan::{self, HeadScan, Which, WordScan},
     },
 };
 
-use crate::{packet::SkbPayload, room};
+use super::{
+    copy::fill,
+    large_read,
+    payload::{SkbPayload, load},
+};
+
+impl Payload for SkbPayload {
+    #[inline(always)]
+    fn len(&self) -> u32 {
+        self.len
+    }
+
+    #[inline(always)]
+    fn read<const N: usize>(&self, offset: u32) -> Option<[u8; N]> {
+        load(self.skb, self.start + offset)
+    }
+
+    #[inline(always)]
+    fn chunk<'a, const N: usize>(
+        &self,
+        offset: u32,
+        room: &'a mut MaybeUninit<Chunk<N>>,
+    ) -> &'a Chunk<N> {
+        // SAFETY: the room has what is asked for.
+        let copy = |into, len| unsafe { self.copy(offset, into, len) };
+        // SAFETY: the copy writes so many bytes, or clears them.
+        unsafe { fill(room, self.len.saturating_sub(offset), copy) }
+    }
+}
+
+impl WordScan for SkbPayload {
+    #[inline(always)]
+    fn names_websocket(&self, offset: u32) -> bool {
+        ws_names_word(self.skb, self.start, offset) != 0
+    }
+
+    #[inline(always)]
+    fn signs(&self, offset: u32) -> u32 {
+        ws_signs(self.skb, self.start, offset)
+    }
+}
+
+impl HeadScan for SkbPayload {
+    #[inline(always)]
+    fn head_end(&self, offset: u32, tail: u32, which: Which) -> u32 {
+        ws_head_end(self.skb, self.start, offset, tail, which as u32)
+    }
+
+    #[inline(always)]
+    fn chunk_head_end(&self, offset: u32, which: Which, found: u32) -> u32 {
+        ws_chunk_end(self.skb, self.start, offset, which as u32, found)
+    }
+
+    #[inline(always)]
+    fn head_end_near(&self, offset: u32) -> u32 {
+        ws_head_end_at(self.skb, self.start, offset)
+    }
+
+    #[inline(always)]
+    fn status_line(&self, offset: u32, line: u32, tail: u32) -> u64 {
+        ws_status_line(self.skb, self.start, offset, line, tail)
+    }
+}
+
+impl FrameScan for SkbPayload {
+    #[inline(always)]
+    fn whole_frame(&self, offset: u32) -> u32 {
+        ws_whole_frame(self.skb, self.start, offset)
+    }
+}
 
 /// [`scan::names_websocket`].
 #[unsafe(no_mangle)]
@@ -29,7 +100,7 @@ pub extern "C" fn ws_signs(skb: *mut __sk_buff, start: u32, offset: u32) -> u32 
     let payload = SkbPayload::at(skb, start);
     // SAFETY: the room has what is asked for.
     let copy = |into, len| unsafe { payload.copy(offset, into, len) };
-    room::signs(payload.len().saturating_sub(offset), copy)
+    large_read::signs(payload.len().saturating_sub(offset), copy)
 }
 
 /// [`scan::head_end`].

@@ -1,29 +1,30 @@
 //! Records onto the ring. Every attempt is counted, and every one that finds the ring full.
 //!
-//! What loops or needs much stack is a global function; `scans.rs` says why.
-
-use core::mem::size_of;
+//! What loops or needs much stack is a global function; `packet/scans.rs` says why.
 
 use aya_ebpf::{
     bindings::__sk_buff,
+    btf_maps::RingBuf,
     helpers::generated::{
         bpf_get_socket_cookie, bpf_ktime_get_ns, bpf_ringbuf_query, bpf_skb_cgroup_id,
     },
+    macros::btf_map,
+    maps::ring_buf::RingBufEntry,
 };
 use wstap_common::{
     counters::Counter,
-    record::{Kind, Record, Summary, flags, half},
+    record::{Kind, Record, flags, half},
 };
 
-use crate::{
-    flows::Word,
-    hooks::skb::full_socket,
-    maps::{RECORDS, count},
-    packet::{Packet, bounded},
-    rare::{self, ws_rare},
-    streams::Tunnel,
-    ways,
+use super::{
+    debug_log::{self, ws_rare},
+    identity::write_identity,
 };
+use crate::{arguments, atomic::Word, counters::count, packet::Packet, verifier::bounded};
+
+/// The ring to user space, of the size that the loader says. Written by all hooks.
+#[btf_map]
+static RECORDS: RingBuf<[u8; 0], { 8 << 20 }> = RingBuf::new();
 
 /// Content sizes that are reserved; the verifier wants them constant. A segment goes into the
 /// smallest that it fits, a longer one is cut into pieces of the largest.
@@ -100,8 +101,8 @@ pub struct Meta {
     pub way: u32,
 }
 
-const INCOMING: u64 = (ways::INCOMING as u64) << 48;
-const LISTENER: u64 = (ways::LISTENER as u64) << 48;
+const INCOMING: u64 = (arguments::INCOMING as u64) << 48;
+const LISTENER: u64 = (arguments::LISTENER as u64) << 48;
 
 impl Meta {
     #[inline(always)]
@@ -139,6 +140,17 @@ pub struct Entry<const N: usize> {
     pub content: [u8; N],
 }
 
+/// An entry of the ring; when there is no room, that is counted.
+#[inline(always)]
+pub fn reserve<const N: usize>() -> Option<RingBufEntry<Entry<N>>> {
+    count(Counter::Seen);
+    let entry = RECORDS.reserve_untyped(0);
+    if entry.is_none() {
+        ws_rare(debug_log::RING_FULL);
+    }
+    entry
+}
+
 /// Sends `len` bytes of the payload from offset `from`; 0 when any of it was lost.
 #[unsafe(no_mangle)]
 #[inline(never)]
@@ -174,11 +186,7 @@ pub extern "C" fn ws_send_piece(skb: *mut __sk_buff, meta: u64, from: u32, len: 
 
 #[inline(always)]
 fn send_piece<const N: usize>(packet: &Packet, meta: u64, from: u32, len: u32) -> u32 {
-    count(Counter::Seen);
-    let Some(mut entry) = RECORDS.reserve_untyped::<Entry<N>>(0) else {
-        ws_rare(rare::RING_FULL);
-        return 0;
-    };
+    let Some(mut entry) = reserve::<N>() else { return 0 };
     let place = entry.as_mut_ptr();
     // SAFETY: the entry has room for a Record and N bytes; the length is at most N.
     unsafe {
@@ -195,41 +203,19 @@ fn send_piece<const N: usize>(packet: &Packet, meta: u64, from: u32, len: u32) -
     1
 }
 
-/// Sends what the connection's walks know; 0 when it was lost.
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub extern "C" fn ws_send_summary(skb: *mut __sk_buff, meta: u64) -> u32 {
-    let Some(packet) = Packet::parse(skb) else { return 0 };
-    let Some(sk) = full_socket(skb) else { return 0 };
-    count(Counter::Seen);
-    let Some(mut entry) = RECORDS.reserve_untyped::<Entry<{ size_of::<Summary>() }>>(0) else {
-        ws_rare(rare::RING_FULL);
-        return 0;
-    };
-    let place = entry.as_mut_ptr();
-    // SAFETY: the entry has room for a Record and a Summary.
-    unsafe {
-        let record = &raw mut (*place).record;
-        fill(record, &packet, meta);
-        Tunnel::write_summary(sk, record, (&raw mut (*place).content).cast());
-    }
-    entry.submit(0);
-    1
-}
-
 /// Writes the fixed part of a record of the packet's connection; `len` is the caller's.
 ///
 /// # Safety
 /// `record` must be valid for writes.
 #[inline(always)]
-unsafe fn fill(record: *mut Record, packet: &Packet, meta: u64) {
+pub unsafe fn fill(record: *mut Record, packet: &Packet, meta: u64) {
     let skb = packet.skb;
     // SAFETY: the caller vouches for `record`; the helpers take the hook's own context.
     unsafe {
         (*record).cookie = if meta & LISTENER != 0 { 0 } else { bpf_get_socket_cookie(skb.cast()) };
         (*record).time_ns = bpf_ktime_get_ns();
         (*record).cgroup = bpf_skb_cgroup_id(skb);
-        packet.write_identity(meta & INCOMING != 0, record);
+        write_identity(packet, meta & INCOMING != 0, record);
         (*record).seq = packet.seq.wrapping_add(u32::from(packet.syn));
         let rst = if packet.rst { u64::from(flags::RST) << 32 } else { 0 };
         Meta::write(meta | rst, record);

@@ -1,4 +1,4 @@
-//! The frame walk of one segment, as a global function (see `scans.rs` for why).
+//! The frame walk of one segment, as a global function (see `packet/scans.rs` for why).
 
 use aya_ebpf::{
     bindings::{__sk_buff, bpf_sock},
@@ -10,13 +10,13 @@ use wstap_common::{
     stream::{Segment, Step},
 };
 
+use super::{fast_path::Flow, state::Tunnel};
 use crate::{
-    flows::Flow,
-    hooks::skb::{full_socket, passed, socket},
-    maps::add,
-    packet::{SkbPayload, forgotten},
-    streams::Tunnel,
-    ways,
+    arguments,
+    atomic::add,
+    packet::SkbPayload,
+    socket::{full_socket, passed, socket},
+    verifier::forgotten,
 };
 
 /// Walks a segment that asks for no more than most do ([`Walk::quick`]); 0, and nothing done, when it may be another.
@@ -98,14 +98,14 @@ fn catch_up(cookie: u64, walk: &mut Walk, incoming: bool) {
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn ws_walk(skb: *mut __sk_buff, way: u32, place: u64, seq: u32) -> u32 {
-    let (begin, from_client) = (way & ways::BEGIN != 0, way & ways::REQUEST != 0);
+    let (begin, from_client) = (way & arguments::BEGIN != 0, way & arguments::REQUEST != 0);
     let Some(sk) = full_socket(skb) else { return 0 };
     let Some(tunnel) = tunnel(sk, begin) else { return 0 };
-    if way & ways::STAYS != 0 {
-        tunnel.settle(way & ways::INCOMING != 0, from_client);
+    if way & arguments::STAYS != 0 {
+        tunnel.settle(way & arguments::INCOMING != 0, from_client);
     }
     let walk = tunnel.half(way);
-    let step = Step { frames: place as u32, begin, join: way & ways::JOIN != 0, ..Step::NONE };
+    let step = Step { frames: place as u32, begin, join: way & arguments::JOIN != 0, ..Step::NONE };
     let len = (place >> 32) as u32;
     if !walk.turn.take(add) {
         return 0;
@@ -113,7 +113,7 @@ pub extern "C" fn ws_walk(skb: *mut __sk_buff, way: u32, place: u64, seq: u32) -
     let received = if walk.is_next(seq.wrapping_add(step.frames)) {
         seq
     } else {
-        let Some(received) = passed(sk, way & ways::INCOMING != 0) else {
+        let Some(received) = passed(sk, way & arguments::INCOMING != 0) else {
             walk.turn.end(add);
             return 0;
         };
@@ -157,7 +157,7 @@ pub extern "C" fn ws_walk_step(skb: *mut __sk_buff, way: u32, start: u32, at: u3
     let payload = SkbPayload::at(skb, start);
     let Some(sk) = full_socket(skb) else { return payload.len() };
     match tunnel(sk, false) {
-        Some(tunnel) => tunnel.half(way).step(at, &payload, way & ways::REQUEST != 0),
+        Some(tunnel) => tunnel.half(way).step(at, &payload, way & arguments::REQUEST != 0),
         None => payload.len(),
     }
 }

@@ -1,11 +1,15 @@
 //! What is known of a connection whose next segments can be handled without its state, in an array by its socket's cookie:
 //! the look costs less than one at the state.
 
-use core::cell::UnsafeCell;
+use aya_ebpf::{btf_maps::Array, helpers::generated::bpf_jiffies64, macros::btf_map};
 
-use aya_ebpf::helpers::generated::bpf_jiffies64;
+use crate::atomic::Word;
 
-use crate::maps::FLOWS;
+/// What is known of connections whose next segments can be handled without their state, of the last one at each place:
+/// cheaper than a look-up of the state. One whose place was taken is handled the general way, and takes it back. Written by
+/// the packets' hooks.
+#[btf_map]
+static FLOWS: Array<Flow, PLACES> = Array::new();
 
 /// How many connections are known at most, one for each value of the cookies' lowest bits: the last one that had
 /// something to be known.
@@ -124,32 +128,6 @@ impl Flow {
 #[inline(never)]
 pub extern "C" fn ws_passed(cookie: u64, incoming: u32, next: u32) -> u32 {
     Flow::of(cookie).and_then(|flow| flow.passed(cookie, incoming != 0)).unwrap_or(next)
-}
-
-/// A word that several CPUs read and write.
-// Not an atomic one: the LLVM of bpf-linker 0.13 has no instruction for its store ("Cannot select").
-#[repr(transparent)]
-pub struct Word(UnsafeCell<u64>);
-
-// SAFETY: it is read and written at once.
-unsafe impl Sync for Word {}
-
-impl Word {
-    pub const fn new(value: u64) -> Self {
-        Self(UnsafeCell::new(value))
-    }
-
-    #[inline(always)]
-    pub fn get(&self) -> u64 {
-        // SAFETY: it is aligned, so that it is read at once.
-        unsafe { self.0.get().read_volatile() }
-    }
-
-    #[inline(always)]
-    pub fn set(&self, value: u64) {
-        // SAFETY: as above, of the write.
-        unsafe { self.0.get().write_volatile(value) };
-    }
 }
 
 /// A value of [`Inside::when`]: this connection, in this tick.

@@ -1,22 +1,28 @@
 //! Room for a large read, of each CPU: the stack has not so much.
 
+use aya_ebpf::{btf_maps::PerCpuArray, macros::btf_map};
 use wstap_common::{
     frame::Turn,
-    payload::{LARGE_CHUNK, Room},
-    stream::scan::{self, GROUP},
+    payload::LARGE_CHUNK,
+    stream::scan::{self, Buffer, GROUP},
 };
 
+use super::copy::clear;
 use crate::{
-    maps::{READINGS, add},
-    packet::{bounded, clear, forgotten},
+    atomic::add,
+    verifier::{bounded, forgotten},
 };
+
+/// Each CPU's room for a large read. Written by all hooks, in turn.
+#[btf_map]
+static READINGS: PerCpuArray<Reading, 1> = PerCpuArray::new();
 
 /// The entry of a CPU.
 #[repr(C)]
 pub struct Reading {
     /// A hook's, which a softirq or another thread may interrupt to run one on the same CPU.
     turn: Turn,
-    room: Room,
+    room: Buffer,
 }
 
 /// [`scan::signs`] of `left` bytes at most, which `copy` reads. While another hook has the room they may hold the word:

@@ -1,8 +1,10 @@
-//! Connections older than the agent, as global functions (see `scans.rs` for why).
+//! Connections older than the agent, as global functions (see `packet/scans.rs` for why).
 
 use aya_ebpf::{
     bindings::{__sk_buff, BPF_NOEXIST},
+    btf_maps::LruHashMap,
     helpers::generated::{bpf_get_socket_cookie, bpf_ktime_get_ns},
+    macros::btf_map,
 };
 use wstap_common::{
     counters::Counter,
@@ -11,14 +13,23 @@ use wstap_common::{
     stream::older::{self, Evidence},
 };
 
-use crate::{
-    emit::{Meta, ws_send_summary},
-    hooks::skb::{full_socket, passed},
-    maps::{OLDER, count},
-    packet::SkbPayload,
-    streams::{Stream, Tunnel},
-    ways,
+use super::{
+    state::{Stream, Tunnel},
+    summary::ws_send_summary,
 };
+use crate::{
+    arguments,
+    counters::count,
+    packet::SkbPayload,
+    ring::emit::Meta,
+    socket::{full_socket, passed},
+};
+
+/// What connections without a state carried lately of what looks like frames, outgoing and incoming, by
+/// their sockets' cookies. Each direction is written by its hook alone. When more of them speak in turn
+/// than there is room for, the one that was quiet longest is forgotten, and is found later or not at all.
+#[btf_map]
+static OLDER: LruHashMap<u64, [Evidence; 2], 16384> = LruHashMap::new();
 
 /// The connection carries frames; requests came in.
 pub const FOUND_SERVER: u32 = 2;
@@ -32,7 +43,7 @@ pub const FOUND_CLIENT: u32 = 3;
 pub extern "C" fn ws_older(skb: *mut __sk_buff, start: u32, way: u32, seq: u32) -> u32 {
     let payload = SkbPayload::at(skb, start);
     let Some(masked) = older::whole_frames(&payload) else { return 0 };
-    let incoming = way & ways::INCOMING != 0;
+    let incoming = way & arguments::INCOMING != 0;
     let masked = masked != 0;
     // SAFETY: the helper takes the hook's own context.
     let cookie = unsafe { bpf_get_socket_cookie(skb.cast()) };
@@ -81,7 +92,7 @@ pub extern "C" fn ws_found(
     let from_client = from_client != 0;
     tunnel.request.find(if from_client { seq } else { next });
     tunnel.response.find(if from_client { next } else { seq });
-    let incoming = way & ways::INCOMING != 0;
+    let incoming = way & arguments::INCOMING != 0;
     let role = if from_client == incoming { role::SERVER } else { role::CLIENT };
     let stream = Stream::found(role);
     if stream.store(sk).is_null() {

@@ -7,20 +7,32 @@ use core::{
 
 use aya_ebpf::{
     bindings::{BPF_SK_STORAGE_GET_F_CREATE, bpf_sock},
+    btf_maps::SkStorage,
     helpers::generated::{bpf_jiffies64, bpf_sk_storage_get},
+    macros::btf_map,
 };
 use wstap_common::{
+    counters::Counter,
     frame::Walk,
-    record::{Record, Summary, flags, half},
+    record::{flags, half},
     stream::{RequestHalf, ResponseHalf},
 };
 
 use crate::{
-    flows::ws_passed,
-    maps::{STREAMS, TUNNELS},
-    rare::{self, ws_rare},
-    ways,
+    arguments,
+    counters::count,
+    ring::debug_log::{self, ws_rare},
 };
+
+/// The state of every connection that spoke HTTP, freed with its socket. Each half is written by the
+/// hook of its direction alone.
+#[btf_map]
+static STREAMS: SkStorage<Stream> = SkStorage::new();
+
+/// The frame walks of every connection that was upgraded, freed with its socket. Each walk is written
+/// by the hook of its direction alone.
+#[btf_map]
+static TUNNELS: SkStorage<Tunnel> = SkStorage::new();
 
 /// The state of a connection that spoke HTTP, 52 bytes.
 #[derive(Clone, Copy)]
@@ -38,11 +50,11 @@ pub struct Stream {
     pub flags: u8,
     /// The epoch of the last candidate, with [`SHED`], when it was not told because the ring was crowded. Written by
     /// the request half's hook.
-    pub shed: u32,
+    shed: u32,
 }
 
 /// A bit of [`Stream::shed`]: there was such a candidate.
-pub const SHED: u32 = 1 << 16;
+const SHED: u32 = 1 << 16;
 
 /// The walks of a connection that was upgraded. Each has a cache line of its own, since the two directions' hooks run on
 /// different CPUs; the first line is hardly ever written.
@@ -136,6 +148,37 @@ impl Stream {
         (role, if lost == 0 { flags } else { flags | flags::LOST })
     }
 
+    /// Whether the candidate is not told because the ring was crowded when it came.
+    ///
+    /// # Safety
+    /// The stream must live.
+    #[inline(always)]
+    pub unsafe fn is_shed(this: *const Self, epoch: u16) -> bool {
+        // SAFETY: as the caller vouches; an aligned word with one writer.
+        unsafe { (&raw const (*this).shed).read_volatile() == SHED | u32::from(epoch) }
+    }
+
+    /// Sheds a candidate: a handshake that cannot be told whole is not told at all, which costs the traffic the least.
+    ///
+    /// # Safety
+    /// The stream must live, and this be the request half's hook.
+    #[inline(always)]
+    pub unsafe fn shed(this: *mut Self, epoch: u16) {
+        count(Counter::Shed);
+        // SAFETY: as the caller vouches.
+        unsafe { (&raw mut (*this).shed).write_volatile(SHED | u32::from(epoch)) };
+    }
+
+    /// No candidate is shed: what was shed before would else be believed of another one, 65,536 later.
+    ///
+    /// # Safety
+    /// As [`Self::shed`].
+    #[inline(always)]
+    pub unsafe fn shed_none(this: *mut Self) {
+        // SAFETY: as the caller vouches.
+        unsafe { (&raw mut (*this).shed).write_volatile(0) };
+    }
+
     /// The stored state of a socket, or null.
     #[inline(always)]
     pub fn of(sk: *mut bpf_sock) -> *mut Self {
@@ -151,7 +194,7 @@ impl Stream {
         // SAFETY: as above; the kernel copies the value.
         let stored = unsafe { bpf_sk_storage_get(map(&STREAMS), sk.cast(), value, create) };
         if stored.is_null() {
-            ws_rare(rare::STATE_REFUSED);
+            ws_rare(debug_log::STATE_REFUSED);
         }
         stored.cast()
     }
@@ -212,7 +255,7 @@ impl Tunnel {
         // SAFETY: `sk` is a full socket, as the caller and the verifier checked.
         let stored = unsafe { bpf_sk_storage_get(map(&TUNNELS), sk.cast(), null_mut(), flags) };
         if create && stored.is_null() {
-            ws_rare(rare::STATE_REFUSED);
+            ws_rare(debug_log::STATE_REFUSED);
         }
         stored.cast()
     }
@@ -233,60 +276,11 @@ impl Tunnel {
                 "{walk} += {request}",
                 half = inout(reg) u64::from(way) => _,
                 walk = inout(reg) walk,
-                bit = const ways::REQUEST.trailing_zeros(),
+                bit = const arguments::REQUEST.trailing_zeros(),
                 between = const offset_of!(Tunnel, response) - offset_of!(Tunnel, request),
                 request = const offset_of!(Tunnel, request),
             );
             &mut *walk
-        }
-    }
-
-    /// Writes what a socket's walks know behind a record; all zero when there are none.
-    ///
-    /// # Safety
-    /// `record` and `summary` must be valid for writes.
-    #[inline(always)]
-    pub unsafe fn write_summary(sk: *mut bpf_sock, record: *mut Record, summary: *mut Summary) {
-        // SAFETY: the caller vouches for the places; a tunnel that is not null lives as long as the
-        // program runs.
-        unsafe { Self::write(Self::of(sk, false).as_ref(), record, summary, true) }
-    }
-
-    /// As [`Self::write_summary`], of these walks; `spared` when they may have something to catch up with.
-    ///
-    /// # Safety
-    /// As there.
-    #[inline(always)]
-    pub unsafe fn write(
-        tunnel: Option<&Self>,
-        record: *mut Record,
-        summary: *mut Summary,
-        spared: bool,
-    ) {
-        // SAFETY: the caller vouches for the places.
-        unsafe {
-            (*record).len = size_of::<Summary>() as u16;
-            match tunnel {
-                Some(tunnel) => {
-                    if tunnel.opened_ns != 0 {
-                        (*record).flags |= flags::TUNNEL;
-                    }
-                    (*summary).opened_ns = tunnel.opened_ns;
-                    (*summary).request = tunnel.request.summary();
-                    (*summary).response = tunnel.response.summary();
-                    if spared {
-                        let (cookie, role) = ((*record).cookie, u32::from((*record).role));
-                        let uncounted = |walk: &Walk, incoming: u32| {
-                            walk.uncounted(ws_passed(cookie, incoming, walk.next()))
-                        };
-                        // VERIFIER: not a question, or 5.10 and 6.1 go on twice: requests come in where the role is
-                        // SERVER, 0, and answers where it is CLIENT, 1.
-                        (*summary).request.messages += uncounted(&tunnel.request, role ^ 1);
-                        (*summary).response.messages += uncounted(&tunnel.response, role);
-                    }
-                }
-                None => *summary = Summary::default(),
-            }
         }
     }
 }

@@ -4,7 +4,7 @@
 use aya_log_ebpf::debug;
 use wstap_common::counters::Counter;
 
-use crate::maps::count;
+use crate::counters::count;
 
 /// The ring had no room for a record.
 pub const RING_FULL: u32 = 0;

@@ -1,0 +1,40 @@
+//! Words that several CPUs share.
+
+use core::cell::UnsafeCell;
+
+/// A word that several CPUs read and write.
+// Not an atomic one: the LLVM of bpf-linker 0.13 has no instruction for its store ("Cannot select").
+#[repr(transparent)]
+pub struct Word(UnsafeCell<u64>);
+
+// SAFETY: it is read and written at once.
+unsafe impl Sync for Word {}
+
+impl Word {
+    pub const fn new(value: u64) -> Self {
+        Self(UnsafeCell::new(value))
+    }
+
+    #[inline(always)]
+    pub fn get(&self) -> u64 {
+        // SAFETY: it is aligned, so that it is read at once.
+        unsafe { self.0.get().read_volatile() }
+    }
+
+    #[inline(always)]
+    pub fn set(&self, value: u64) {
+        // SAFETY: as above, of the write.
+        unsafe { self.0.get().write_volatile(value) };
+    }
+}
+
+/// Adds to a word that other CPUs, and programs that interrupt this one, add to as well.
+// `core` has no atomic addition for this target, the machine has one (BPF_XADD, Linux 3.18). It gives nothing back: what
+// does came with 5.12.
+#[inline(always)]
+pub fn add(word: &mut u32, number: u32) {
+    // SAFETY: the word is aligned, and a reference.
+    unsafe {
+        core::arch::asm!("lock *(u32 *)({word} + 0) += {number}", word = in(reg) word, number = in(reg) u64::from(number));
+    }
+}
