@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::{
     config::OriginPolicy,
     diagnose::{
-        diagnose,
+        Scene, diagnose,
         ending::{Endings, Why},
         legs::{Joined, Legs},
         population::Population,
@@ -34,6 +34,8 @@ pub struct Judged {
     pub connection: Connection,
     /// The leg into the proxy that made the `proxy_changes`: its local end's owner is the event's `proxy`.
     pub proxy: Option<Connection>,
+    /// Who is there, for the advice: it is chosen anew when the processes are known.
+    pub scene: Option<Scene>,
 }
 
 type Out<'a> = &'a mut dyn FnMut(Judged);
@@ -86,17 +88,22 @@ fn ended(closure: Closure, why: Option<Why>) -> Judged {
         event: Event::Closure(ClosureEvent::new(&closure, why)),
         connection: closure.connection,
         proxy: None,
+        scene: None,
     }
 }
 
 fn judged(policy: &OriginPolicy, joined: Joined) -> Judged {
     let policy = policy.judge(origin(&joined.exchange.request.headers).as_deref());
+    let scene =
+        Scene::of(&joined.exchange.request, &joined.verdict, joined.in_front, joined.relayed);
     let mut event = HandshakeEvent::new(&joined.exchange, joined.verdict, policy);
     event.proxy_changes = joined.changes;
+    event.fix = event.fix.or_else(|| scene.as_ref().and_then(Scene::fix));
     Judged {
         event: Event::Handshake(event),
         connection: joined.exchange.connection,
         proxy: joined.proxy,
+        scene,
     }
 }
 

@@ -1,12 +1,15 @@
 //! `wstap explain`: what a cause means, what proves it and how it is put right.
 //!
-//! In: a cause's code, or none. Out: its page from `docs/causes`, which this program carries with
+//! In: a cause's code, or none, and products. Out: its page from `docs/causes`, which this program carries with
 //! it, or the list of all codes. A terminal gets it styled, everything else gets the Markdown.
+
+mod products;
 
 use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
 
+use self::products::Asked;
 use super::print;
 use crate::{
     diagnose::Cause,
@@ -30,18 +33,31 @@ enum ExplainError {
     Misspelt { name: String, proposals: Vec<&'static str> },
     #[error("there is no cause {0:?}: `wstap explain` without a cause lists them all")]
     NoSuchCause(String),
+    #[error("there is no {kind} {name:?}: did you mean {}?", proposals.join(", "))]
+    MisspeltProduct { kind: &'static str, name: String, proposals: Vec<&'static str> },
+    #[error("there is no {kind} {name:?}: `wstap explain --{kind}` without a name lists them all")]
+    NoSuchProduct { kind: &'static str, name: String },
 }
 
-pub(super) fn run(cause: Option<&str>) -> anyhow::Result<()> {
+pub(super) fn run(
+    cause: Option<&str>,
+    server: Option<&str>,
+    proxy: Option<&str>,
+) -> anyhow::Result<()> {
     let styled = matches!(Format::of_stdout(false), Format::Text { colour: true, .. });
+    if let Some(names) = products::list(server, proxy) {
+        return print(names.as_bytes());
+    }
+    let asked = Asked::find(server, proxy)?;
+    let cause = cause.map(find).transpose()?;
     let text = match cause {
-        None => list(styled),
-        Some(name) => {
-            let page = page(find(name)?);
-            if styled { style(page) } else { page.to_owned() }
-        }
+        None if asked.is_empty() => list(styled),
+        Some(cause) if asked.is_empty() => page(cause).to_owned(),
+        Some(cause) => format!("# {cause}: {}\n\n{}", meaning(cause), asked.page(Some(cause))),
+        None => asked.page(None),
     };
-    print(text.as_bytes())
+    let is_page = cause.is_some() || !asked.is_empty();
+    print(if is_page && styled { style(&text) } else { text }.as_bytes())
 }
 
 /// The cause called `name`; case, and `_` or a space for `-`, do not matter.
@@ -50,20 +66,24 @@ fn find(name: &str) -> Result<Cause, ExplainError> {
     if let Some(cause) = Cause::ALL.iter().find(|cause| cause.code() == wanted) {
         return Ok(*cause);
     }
-    let mut near: Vec<(f64, &'static str)> = Cause::ALL
-        .iter()
-        .map(|cause| (strsim::jaro_winkler(&wanted, cause.code()), cause.code()))
-        .filter(|(similarity, code)| {
-            *similarity >= MIN_SIMILARITY || (!wanted.is_empty() && code.contains(&wanted))
+    let proposals = nearest(&wanted, &mut Cause::ALL.iter().map(|cause| cause.code()));
+    if proposals.is_empty() {
+        return Err(ExplainError::NoSuchCause(name.to_owned()));
+    }
+    Err(ExplainError::Misspelt { name: name.to_owned(), proposals })
+}
+
+/// Those of `names` that are near to `wanted`, the nearest first.
+fn nearest(wanted: &str, names: &mut dyn Iterator<Item = &'static str>) -> Vec<&'static str> {
+    let mut near: Vec<(f64, &'static str)> = names
+        .map(|name| (strsim::jaro_winkler(wanted, name), name))
+        .filter(|(similarity, name)| {
+            *similarity >= MIN_SIMILARITY || (!wanted.is_empty() && name.contains(wanted))
         })
         .collect();
     near.sort_by(|(one, _), (other, _)| other.total_cmp(one));
     near.truncate(MAX_PROPOSALS);
-    if near.is_empty() {
-        return Err(ExplainError::NoSuchCause(name.to_owned()));
-    }
-    let proposals = near.into_iter().map(|(_, code)| code).collect();
-    Err(ExplainError::Misspelt { name: name.to_owned(), proposals })
+    near.into_iter().map(|(_, name)| name).collect()
 }
 
 /// All codes with their meanings, a line each.

@@ -53,6 +53,12 @@ enum Command {
     Explain {
         /// The cause's code
         cause: Option<String>,
+        /// How this server is told: `gorilla`, `django`, `grafana`; without a name, list all that are known
+        #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = "")]
+        server: Option<String>,
+        /// How this proxy is told: `nginx`, `envoy`, `traefik`; without a name, list all that are known
+        #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = "")]
+        proxy: Option<String>,
     },
     /// Say what this host offers, what is missing and what that costs; make a handshake as a test
     #[command(after_help = "Exit code: 0 when wstap can capture here, else 1.")]
@@ -155,7 +161,9 @@ impl Cli {
                 Ok(true) => Ok(()),
                 Err(error) => Err(error),
             },
-            Command::Explain { cause } => explain::run(cause.as_deref()),
+            Command::Explain { cause, server, proxy } => {
+                explain::run(cause.as_deref(), server.as_deref(), proxy.as_deref())
+            }
             Command::Completions { shell } => {
                 let mut script = Vec::new();
                 clap_complete::generate(shell, &mut Self::command(), "wstap", &mut script);

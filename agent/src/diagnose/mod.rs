@@ -17,6 +17,8 @@ mod weighing;
 pub use cause::{Cause, Confidence};
 pub use evidence::{legs, population, population::PopulationEvidence};
 pub use facts::{forwarded::scheme, origin::normalised as normalised_origin};
+pub use knowledge::fix::{Hop, Scene, Told};
+pub use knowledge::products;
 pub use weighing::{
     diagnose,
     verdict::{Change, EVIDENCE_VALUE, Evidence, Outcome, Policy, ProxyChange, Scheme, Verdict},

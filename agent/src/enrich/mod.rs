@@ -54,7 +54,7 @@ use self::{
 };
 use crate::{
     clock::worked,
-    event::{Container, Event, Process, UNKNOWN, Workload},
+    event::{Container, Event, Process, RoleName, UNKNOWN, Workload},
     handshake::{Connection, Holder as Seen, Role},
     judge::Judged,
 };
@@ -187,6 +187,12 @@ impl Owners {
                     judged.proxy.as_ref().map(|leg| self.owner(leg, now)).unwrap_or_default();
                 (event.proxy, event.proxy_container) = (proxy.process, proxy.container);
                 event.peer_container = self.peer(judged.connection.peer.ip(), now);
+                if let Some(scene) = &mut judged.scene {
+                    let (proxy, local) = (event.proxy.as_ref(), event.process.as_ref());
+                    let client = event.role == RoleName::Client;
+                    scene.meet(proxy.map(|p| &*p.name), local.map(|p| &*p.name), client);
+                    event.fix = scene.fix();
+                }
             }
             Event::Closure(event) => {
                 (event.process, event.container, event.unit) =

@@ -98,14 +98,19 @@ fn an_event_names_the_process_that_listens_and_the_proxy_in_front() {
         event: Event::Handshake(sample::refused()),
         connection: server(backend),
         proxy: Some(server(front)),
+        scene: None,
     };
     owners().name(&mut judged);
     let Event::Handshake(event) = judged.event else { panic!("{judged:?}") };
     assert_eq!(event.process, Some(myself()));
     assert_eq!(event.proxy, Some(process.process()));
 
-    let mut judged =
-        Judged { event: Event::Closure(sample::closure()), connection: server(front), proxy: None };
+    let mut judged = Judged {
+        event: Event::Closure(sample::closure()),
+        connection: server(front),
+        proxy: None,
+        scene: None,
+    };
     owners().name(&mut judged);
     let Event::Closure(event) = judged.event else { panic!("{judged:?}") };
     assert_eq!(event.process, Some(process.process()));

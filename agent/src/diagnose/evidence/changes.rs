@@ -205,7 +205,7 @@ fn conclude(verdict: &mut Verdict, cause: Cause, confidence: Confidence, summary
     verdict.confidence = Some(confidence);
     verdict.summary = summary.into();
     verdict.disproof = advice::disproof(cause);
-    verdict.fix = advice::fix(cause);
+    verdict.fix = None;
 }
 
 /// The leg into a proxy failed, and a leg behind it was answered with `status`, or not at all. `behind` is

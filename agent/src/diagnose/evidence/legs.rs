@@ -14,7 +14,10 @@ use std::{
 
 use lru::LruCache;
 
-use crate::diagnose::{ProxyChange, Verdict, changes};
+use crate::diagnose::{
+    Hop, ProxyChange, Verdict, changes,
+    products::{self, Proxy},
+};
 use crate::{
     handshake::{Answer, Connection, Exchange},
     http::RequestHead,
@@ -51,6 +54,10 @@ pub struct Joined {
     pub changes: Vec<ProxyChange>,
     /// The leg into that proxy: its local end belongs to the process that made the changes.
     pub proxy: Option<Connection>,
+    /// The proxy that stands in front of who refused, as far as the legs tell.
+    pub in_front: Hop,
+    /// Whether this is the leg into that proxy.
+    pub relayed: bool,
 }
 
 /// One leg of a handshake.
@@ -61,6 +68,8 @@ struct Leg {
     answered: Duration,
     request: Arc<RequestHead>,
     status: Option<u16>,
+    /// Who answered it, when that is a proxy.
+    proxy: Option<&'static Proxy>,
     /// What was said of it, once it was said.
     verdict: Option<Box<Verdict>>,
 }
@@ -74,6 +83,10 @@ impl Leg {
             request: Arc::clone(&exchange.request),
             status: match &exchange.answer {
                 Answer::Response(response) => Some(response.status),
+                _ => None,
+            },
+            proxy: match &exchange.answer {
+                Answer::Response(response) => products::answered(response),
                 _ => None,
             },
             verdict: None,
@@ -137,8 +150,8 @@ impl Legs {
         self.remember(&exchange);
         self.now = self.now.max(exchange.time + exchange.duration);
         if verdict.cause.is_none() {
-            let (changes, proxy) = (Vec::new(), None);
-            out(Joined { exchange, verdict, changes, proxy });
+            let (changes, proxy, in_front) = (Vec::new(), None, Hop::None);
+            out(Joined { exchange, verdict, changes, proxy, in_front, relayed: false });
         } else {
             self.bytes += exchange.held() + verdict.held();
             self.held.push_back((self.now + HOLD, exchange, verdict));
@@ -214,8 +227,10 @@ impl Legs {
         let legs = legs.map(Vec::as_slice).unwrap_or_default();
         let this = Leg::of(&exchange);
         // Of a chain the nearest is answered last, and knows what those behind it know.
+        let (mut in_front, mut relayed) = (Hop::None, false);
         match legs.iter().filter(|leg| this.encloses(leg)).max_by_key(|leg| leg.answered) {
             Some(inner) => {
+                (in_front, relayed) = (Hop::of(this.proxy), true);
                 let same = inner.status == this.status;
                 let behind = inner.verdict.as_deref().filter(|_| same);
                 changes::answered_behind(&mut verdict, behind, inner.status);
@@ -232,6 +247,9 @@ impl Legs {
             changes::refine(&mut verdict, &first.request, &exchange.request);
             found = changes::between(&nearest.request, &exchange.request);
             proxy = Some(nearest.connection.clone());
+            if !relayed {
+                in_front = Hop::of(nearest.proxy);
+            }
         }
         let own = |leg: &&mut Leg| {
             leg.connection.cookie == exchange.connection.cookie && leg.asked == exchange.time
@@ -242,6 +260,6 @@ impl Legs {
             leg.verdict = Some(Box::new(verdict.clone()));
             self.bytes = self.bytes + leg.held() - before;
         }
-        out(Joined { exchange, verdict, changes: found, proxy });
+        out(Joined { exchange, verdict, changes: found, proxy, in_front, relayed });
     }
 }

@@ -6,37 +6,133 @@
 use std::borrow::Cow;
 
 use super::products::{self, Product, Proxy};
-use crate::diagnose::Cause;
+use crate::{
+    diagnose::{Cause, Verdict, client, forwarded},
+    http::RequestHead,
+};
 
 /// Who stands in front of the server.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub enum Hop {
     /// This proxy.
     Named(&'static Proxy),
     /// Some proxy.
     Unnamed,
     /// Nothing shows one.
-    #[default]
     None,
 }
 
-/// Who is there.
-#[derive(Clone, Copy, Debug, Default)]
+impl Hop {
+    /// A proxy is there, and this is the one, if it is known.
+    pub(in crate::diagnose) fn of(proxy: Option<&'static Proxy>) -> Self {
+        proxy.map_or(Self::Unnamed, Self::Named)
+    }
+}
+
+/// Who is there, as far as it is known.
+#[derive(Clone, Copy, Debug)]
 pub struct Scene {
-    /// Between the client and who answered.
-    pub in_front: Hop,
-    /// Who answered.
-    pub server: Option<&'static Product>,
+    cause: Cause,
+    in_front: Hop,
+    /// Who answered is the hop in front of who refused: what failed was seen on the leg behind it.
+    relayed: bool,
+    server: Option<&'static Product>,
     /// Who answered, when it is a proxy.
-    pub answering: Option<&'static Proxy>,
+    answering: Option<&'static Proxy>,
 }
 
 impl Scene {
-    /// The server or proxy that is called `name` answered.
-    pub fn answered_by(self, name: Option<&str>) -> Self {
-        let server = name.and_then(products::server);
-        Self { server, answering: name.and_then(products::proxy), ..self }
+    /// The scene of a verdict that names a cause and brings no fix of its own. `in_front` and `relayed` are what the
+    /// other legs show.
+    pub fn of(
+        request: &RequestHead,
+        verdict: &Verdict,
+        in_front: Hop,
+        relayed: bool,
+    ) -> Option<Self> {
+        let cause = verdict.cause.filter(|_| verdict.fix.is_none())?;
+        let in_front = match in_front {
+            Hop::Named(proxy) => Hop::Named(proxy),
+            Hop::Unnamed if relayed => Hop::Unnamed,
+            Hop::Unnamed | Hop::None => match products::marked(request) {
+                Some(proxy) => Hop::Named(proxy),
+                None if forwarded::proxied(request) || shows_a_hop(cause, request) => Hop::Unnamed,
+                None => in_front,
+            },
+        };
+        let name = verdict.server.as_deref();
+        let (server, answering) = (name.and_then(products::server), name.and_then(products::proxy));
+        Some(Self { cause, in_front, relayed, server, answering })
     }
+
+    /// The processes at the ends are known by name: `proxy` made the changes, `local` accepted the connection, or
+    /// opened it (`client`).
+    pub fn meet(&mut self, proxy: Option<&str>, local: Option<&str>, client: bool) {
+        let sender = proxy.or(local.filter(|_| client || self.relayed));
+        if let Some(proxy) = sender.and_then(products::proxy) {
+            self.in_front = Hop::Named(proxy);
+        }
+        if self.server.is_none() && !client {
+            self.server = local.and_then(products::server);
+        }
+    }
+
+    /// What to do, in one line.
+    pub fn fix(&self) -> Option<Cow<'static, str>> {
+        let advice = advice(self.cause)?;
+        let named = |name: &str, line: &str| format!("{name}: {line}");
+        let by_answering =
+            self.answering.and_then(|p| Some(named(p.name, (advice.of_answering)(p)?)));
+        let by_proxy = match self.in_front {
+            Hop::Named(p) => (advice.of_proxy)(p).map(|line| named(p.name, line)),
+            Hop::Unnamed | Hop::None => None,
+        };
+        let mut words: Cow<'static, str> = match (by_answering.or(by_proxy), self.in_front) {
+            (Some(line), _) => line.into(),
+            (None, Hop::None) => advice.direct.into(),
+            (None, _) => advice.proxy.into(),
+        };
+        if let Some((server, line)) = self.server.and_then(|s| Some((s, (advice.of_server)(s)?))) {
+            words = format!("{words}; {}: {line}", server.name).into();
+        }
+        Some(words)
+    }
+}
+
+/// Something that can be told what to do about a cause.
+pub trait Told {
+    /// What it is told; `None` where it has no setting for that.
+    fn told(&'static self, cause: Cause) -> Option<&'static str>;
+}
+
+impl Told for Product {
+    fn told(&'static self, cause: Cause) -> Option<&'static str> {
+        (advice(cause)?.of_server)(self)
+    }
+}
+
+impl Told for Proxy {
+    fn told(&'static self, cause: Cause) -> Option<&'static str> {
+        let advice = advice(cause)?;
+        (advice.of_proxy)(self).or_else(|| (advice.of_answering)(self))
+    }
+}
+
+/// A browser sends what is missing here: some hop took it.
+fn shows_a_hop(cause: Cause, request: &RequestHead) -> bool {
+    let taken = matches!(
+        cause,
+        Cause::UpgradeStripped
+            | Cause::ConnectionStripped
+            | Cause::UpgradeMangled
+            | Cause::KeyMissing
+            | Cause::HttpVersion
+            | Cause::OriginStripped
+            | Cause::OriginRewritten
+            | Cause::HostRewritten
+            | Cause::HostMissing
+    );
+    taken && client::is_browser(request)
 }
 
 /// What is to be done about a cause, by whom.
@@ -75,27 +171,6 @@ impl Advice {
     const fn answering(self, of_answering: fn(&'static Proxy) -> Option<&'static str>) -> Self {
         Self { of_answering, ..self }
     }
-}
-
-/// What to do about `cause` where `scene` is.
-pub fn fix(cause: Cause, scene: &Scene) -> Option<Cow<'static, str>> {
-    let advice = advice(cause)?;
-    let named = |name: &str, line: &str| format!("{name}: {line}");
-    let by_answering =
-        scene.answering.and_then(|p| Some(named(p.name, (advice.of_answering)(p)?)));
-    let by_proxy = match scene.in_front {
-        Hop::Named(p) => (advice.of_proxy)(p).map(|line| named(p.name, line)),
-        Hop::Unnamed | Hop::None => None,
-    };
-    let mut words: Cow<'static, str> = match (by_answering.or(by_proxy), scene.in_front) {
-        (Some(line), _) => line.into(),
-        (None, Hop::None) => advice.direct.into(),
-        (None, _) => advice.proxy.into(),
-    };
-    if let Some((server, line)) = scene.server.and_then(|s| Some((s, (advice.of_server)(s)?))) {
-        words = format!("{words}; {}: {line}", server.name).into();
-    }
-    Some(words)
 }
 
 #[expect(clippy::too_many_lines, reason = "one row a cause")]
@@ -239,43 +314,63 @@ const fn advice(cause: Cause) -> Option<Advice> {
 mod tests {
     use super::*;
 
-    fn scene(proxy: Option<&str>, server: &str) -> Scene {
+    fn fix(cause: Cause, proxy: Option<&str>, server: &str) -> String {
         let in_front = match proxy {
             None => Hop::None,
             Some("") => Hop::Unnamed,
             Some(name) => Hop::Named(products::proxy(name).unwrap()),
         };
-        Scene { in_front, ..Scene::default() }.answered_by(Some(server))
+        let (server, answering) = (products::server(server), products::proxy(server));
+        let scene = Scene { cause, in_front, relayed: false, server, answering };
+        scene.fix().unwrap_or_default().into_owned()
     }
 
     #[test]
     fn a_product_is_named_only_where_it_is() {
         let names: Vec<_> = products::proxies().map(|proxy| proxy.name).collect();
         for &cause in Cause::ALL {
-            for nobody in [scene(None, ""), scene(Some(""), "")] {
-                let Some(fix) = fix(cause, &nobody) else { continue };
-                assert!(!names.iter().any(|name| fix.contains(name)), "{cause}: {fix}");
+            for nobody in [fix(cause, None, ""), fix(cause, Some(""), "")] {
+                assert!(!names.iter().any(|name| nobody.contains(name)), "{cause}: {nobody}");
                 for directive in ["proxy_set_header", "proxy_pass", "http-request", "header_up"] {
-                    assert!(!fix.contains(directive), "{cause}: {fix}");
+                    assert!(!nobody.contains(directive), "{cause}: {nobody}");
                 }
             }
-            let fix = fix(cause, &scene(Some("caddy"), "")).unwrap_or_default();
-            assert!(!names.iter().any(|name| *name != "caddy" && fix.starts_with(name)), "{fix}");
+            let caddy = fix(cause, Some("caddy"), "");
+            assert!(
+                !names.iter().any(|name| *name != "caddy" && caddy.starts_with(name)),
+                "{caddy}"
+            );
         }
     }
 
     #[test]
     fn who_is_there_decides() {
-        let told = |cause, proxy, server| fix(cause, &scene(proxy, server)).unwrap();
-        let fix = told(Cause::UpgradeStripped, Some("caddy"), "tornado");
-        assert!(fix.starts_with("caddy: reverse_proxy") && !fix.contains("tornado"), "{fix}");
-        let fix = told(Cause::HostRewritten, Some("Apache2"), "gorilla/websocket");
-        assert!(fix.starts_with("apache: ProxyPreserveHost On; gorilla/websocket: "), "{fix}");
-        let fix = told(Cause::OriginNotAllowed, None, "nats");
-        assert!(fix.contains("; nats: websocket { allowed_origins"), "{fix}");
-        let fix = told(Cause::UpgradeStripped, None, "tornado");
-        assert!(fix.starts_with("the client must send Upgrade"), "{fix}");
-        let fix = told(Cause::HeaderTooLarge, None, "nginx");
-        assert_eq!(fix, "nginx: large_client_header_buffers 4 32k");
+        let text = fix(Cause::UpgradeStripped, Some("caddy"), "tornado");
+        assert!(text.starts_with("caddy: reverse_proxy") && !text.contains("tornado"), "{text}");
+        let text = fix(Cause::HostRewritten, Some("Apache2"), "gorilla/websocket");
+        assert!(text.starts_with("apache: ProxyPreserveHost On; gorilla/websocket: "), "{text}");
+        let text = fix(Cause::OriginNotAllowed, None, "nats");
+        assert!(text.contains("; nats: websocket { allowed_origins"), "{text}");
+        let text = fix(Cause::UpgradeStripped, None, "tornado");
+        assert!(text.starts_with("the client must send Upgrade"), "{text}");
+        let text = fix(Cause::HeaderTooLarge, None, "nginx");
+        assert_eq!(text, "nginx: large_client_header_buffers 4 32k");
+    }
+
+    #[test]
+    fn a_process_tells_who_the_proxy_is() {
+        let cause = Cause::UpgradeStripped;
+        let mut scene =
+            Scene { cause, in_front: Hop::Unnamed, relayed: false, server: None, answering: None };
+        scene.meet(None, Some("nginx"), false);
+        assert!(
+            !scene.fix().unwrap().contains("nginx"),
+            "it took the connection: it is the server"
+        );
+        scene.meet(Some("haproxy"), Some("ttyd"), false);
+        assert!(scene.fix().unwrap().starts_with("haproxy: "));
+        scene.in_front = Hop::Unnamed;
+        scene.meet(None, Some("nginx"), true);
+        assert!(scene.fix().unwrap().starts_with("nginx: "), "it opened the connection");
     }
 }

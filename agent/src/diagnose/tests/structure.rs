@@ -24,7 +24,7 @@ fn a_hop_took_away_what_the_protocol_needs() {
             let verdict = judge(request(changes), response(status, &[], ""));
             assert_eq!(said(&verdict), (cause, CERTAIN), "{changes:?} {status}");
             assert_eq!(verdict.outcome, Outcome::Rejected);
-            assert!(verdict.fix.is_some() && verdict.evidence.len() >= 2);
+            assert!(verdict.evidence.len() >= 2);
         }
     }
     let mut posted = request(&[]);

@@ -63,7 +63,7 @@ fn verdict(outcome: Outcome, finding: Option<Finding>, server: Option<String>) -
         presumed,
         summary,
         disproof: cause.and_then(advice::disproof),
-        fix: own_fix.or_else(|| cause.and_then(advice::fix)),
+        fix: own_fix,
         server,
     }
 }

@@ -26,7 +26,7 @@ pub struct Verdict {
     pub summary: Cow<'static, str>,
     /// What would show that the cause is another one.
     pub disproof: Option<&'static str>,
-    /// The fix in a few words.
+    /// A fix that knows more than the cause's own, which is chosen when it is told ([`crate::diagnose::Scene`]).
     pub fix: Option<&'static str>,
     /// The server that answered, as far as its answer shows.
     pub server: Option<String>,

@@ -1,6 +1,6 @@
 //! Servers in .NET.
 
-use super::{Product, product_rows};
+use super::Product;
 
 pub(super) const PRODUCTS: &[Product] = product_rows! {
     "asp.net-core" also ["kestrel", "aspnetcore", "asp.net"],

@@ -1,6 +1,6 @@
 //! Servers on the Java virtual machine, and products that are built on them.
 
-use super::{Product, product_rows};
+use super::Product;
 
 pub(super) const PRODUCTS: &[Product] = product_rows! {
     "spring" also ["spring-boot", "spring-websocket", "springframework"],

@@ -5,6 +5,8 @@
 //! address, and names the public documentation or source where that stands. A row that is not known is left out:
 //! advice without a product is better than a wrong one.
 
+#![allow(clippy::needless_update, reason = "some rows know everything")]
+
 /// Writes a table of [`Product`]s.
 macro_rules! product_rows {
     ($($name:literal also [$($also:literal),*] $(, $field:ident = $value:expr)*
@@ -18,7 +20,6 @@ macro_rules! product_rows {
         },)*]
     };
 }
-use product_rows;
 
 /// Writes a table of [`Proxy`]s.
 macro_rules! proxy_rows {
@@ -34,9 +35,8 @@ macro_rules! proxy_rows {
         },)*]
     };
 }
-use proxy_rows;
 
-use crate::http::{RequestHead, Version};
+use crate::http::{RequestHead, ResponseHead, Version};
 
 mod dotnet;
 mod dynamic;
@@ -68,6 +68,21 @@ pub struct Product {
 }
 
 impl Product {
+    /// Its name and all others.
+    pub fn names(&'static self) -> impl Iterator<Item = &'static str> {
+        std::iter::once(self.name).chain(self.also.iter().copied())
+    }
+
+    /// What is known of it, and what that is about.
+    pub fn lines(&self) -> [(&'static str, Option<&'static str>); 4] {
+        [
+            ("origins", self.origin),
+            ("proxies", self.proxy),
+            ("its name", self.host),
+            ("subprotocols", self.subprotocol),
+        ]
+    }
+
     const NONE: Self = Self {
         name: "",
         also: &[],
@@ -113,6 +128,27 @@ pub struct Proxy {
 }
 
 impl Proxy {
+    /// Its name and all others.
+    pub fn names(&'static self) -> impl Iterator<Item = &'static str> {
+        std::iter::once(self.name).chain(self.also.iter().copied())
+    }
+
+    /// What is known of it, and what that is about.
+    pub fn lines(&self) -> [(&'static str, Option<&'static str>); 10] {
+        [
+            ("Upgrade", self.upgrade),
+            ("HTTP/1.1", self.version),
+            ("Host", self.host),
+            ("X-Forwarded-Proto", self.proto),
+            ("Origin", self.origin),
+            ("Sec-WebSocket-*", self.fields),
+            ("path", self.prefix),
+            ("longer heads", self.head),
+            ("sticky sessions", self.sticky),
+            ("extended CONNECT", self.extended_connect),
+        ]
+    }
+
     const NONE: Self = Self {
         name: "",
         also: &[],
@@ -180,6 +216,22 @@ pub fn marked(request: &RequestHead) -> Option<&'static Proxy> {
     written.or_else(by_default)
 }
 
+/// The proxy that wrote its name into an answer: in `Server`, or in `Via` (RFC 9110 section 7.6.3).
+pub fn answered(response: &ResponseHead) -> Option<&'static Proxy> {
+    let named = response.headers.first("server").and_then(|server| {
+        let ends = |c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
+        proxy(server.split(ends).next()?)
+    });
+    let passed = |proxy: &&Proxy| {
+        let via = proxy.marks.iter().copied().flatten().filter(|(name, _)| *name == "via");
+        via.copied().any(|(name, part)| {
+            let mut values = response.headers.all(name);
+            values.any(|value| value.to_ascii_lowercase().contains(part))
+        })
+    };
+    named.or_else(|| proxies().find(passed))
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
@@ -190,16 +242,16 @@ mod tests {
     fn every_name_is_of_one_row() {
         let mut names = HashSet::new();
         for product in servers() {
-            for name in std::iter::once(&product.name).chain(product.also) {
-                assert_eq!(*name, name.to_ascii_lowercase());
-                assert!(names.insert(*name), "{name} twice");
+            for name in product.names() {
+                assert_eq!(name, name.to_ascii_lowercase());
+                assert!(names.insert(name), "{name} twice");
             }
         }
         names.clear();
         for proxy in proxies() {
-            for name in std::iter::once(&proxy.name).chain(proxy.also) {
-                assert_eq!(*name, name.to_ascii_lowercase());
-                assert!(names.insert(*name), "{name} twice");
+            for name in proxy.names() {
+                assert_eq!(name, name.to_ascii_lowercase());
+                assert!(names.insert(name), "{name} twice");
             }
         }
         assert!(servers().count() >= 60, "{}", servers().count());
@@ -207,20 +259,14 @@ mod tests {
 
     #[test]
     fn every_row_has_its_source_and_says_something_in_one_line() {
-        let lines = |product: &'static Product| {
-            [product.origin, product.proxy, product.host, product.subprotocol]
-        };
-        let of_proxy = |p: &'static Proxy| {
-            [p.upgrade, p.version, p.host, p.proto, p.origin, p.fields, p.prefix, p.head, p.sticky]
-        };
         let rows = servers()
-            .map(|product| (product.name, lines(product).to_vec(), product.sources))
-            .chain(proxies().map(|proxy| (proxy.name, of_proxy(proxy).to_vec(), proxy.sources)));
+            .map(|product| (product.name, product.lines().to_vec(), product.sources))
+            .chain(proxies().map(|proxy| (proxy.name, proxy.lines().to_vec(), proxy.sources)));
         for (name, lines, sources) in rows {
             assert!(!sources.is_empty(), "{name}: no source");
             assert!(sources.iter().all(|s| s.starts_with("https://") || s.starts_with("http://")));
-            assert!(lines.iter().any(Option::is_some), "{name}: says nothing");
-            for line in lines.into_iter().flatten() {
+            assert!(lines.iter().any(|(_, line)| line.is_some()), "{name}: says nothing");
+            for line in lines.into_iter().filter_map(|(_, line)| line) {
                 assert!(!line.contains('\n') && line.len() <= 180, "{name}: {line}");
             }
         }

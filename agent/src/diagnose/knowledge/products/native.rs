@@ -1,6 +1,6 @@
 //! Servers in C, C++ and Lua, and products that are built on them.
 
-use super::{Product, product_rows};
+use super::Product;
 
 pub(super) const PRODUCTS: &[Product] = product_rows! {
     "libwebsockets" also ["lws"],

@@ -1,9 +1,10 @@
 //! Proxies, load balancers and content networks: by what a handshake shows them, and how each passes it on.
 
-use super::{Proxy, proxy_rows};
+use super::Proxy;
 
 /// How Envoy and what is built on it says it.
-const ENVOY_UPGRADE: &str = "upgrade_configs: [{upgrade_type: websocket}] in the HttpConnectionManager or on the route";
+const ENVOY_UPGRADE: &str =
+    "upgrade_configs: [{upgrade_type: websocket}] in the HttpConnectionManager or on the route";
 const NGINX_UPGRADE: &str = "proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection \"upgrade\"";
 
 pub(super) const PROXIES: &[Proxy] = proxy_rows! {

@@ -1,6 +1,6 @@
 //! Servers in Rust, and products that are built on them.
 
-use super::{Product, product_rows};
+use super::Product;
 
 pub(super) const PRODUCTS: &[Product] = product_rows! {
     "axum" also ["tower"],
