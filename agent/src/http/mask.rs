@@ -63,10 +63,20 @@ const REQUEST_PRESENCE: &[&str] = &[
     "sec-websocket-key1",
     "sec-websocket-key2",
     "x-api-key",
+    "x-appgw-trace-id",
+    "x-arr-log-id",
+    "x-arr-ssl",
+    "x-azure-fdid",
+    "x-azure-ref",
+    "x-cf-applicationid",
+    "x-envoy-attempt-count",
+    "x-envoy-decorator-operation",
     "x-envoy-original-path",
+    "x-envoy-peer-metadata",
     "x-original-uri",
     "x-original-url",
     "x-request-id",
+    "x-vcap-request-id",
 ];
 
 /// Response fields whose value is kept.
