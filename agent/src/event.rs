@@ -54,6 +54,46 @@ pub enum Event {
     GaveUp(GaveUpEvent),
 }
 
+impl Event {
+    /// Whether it tells of trouble: a handshake that is known to have failed, an abnormal end, a reconnect storm, a
+    /// client that gave up.
+    pub fn is_trouble(&self) -> bool {
+        match self {
+            Self::Handshake(event) => event.has_failed(),
+            Self::Closure(event) => event.is_abnormal(),
+            Self::Storm(_) | Self::GaveUp(_) => true,
+            _ => false,
+        }
+    }
+
+    /// When it happened, as RFC 3339; `None` for what has no time of its own.
+    pub fn time(&self) -> Option<&str> {
+        Some(match self {
+            Self::Handshake(event) => &event.time,
+            Self::Closure(event) => &event.time,
+            Self::Suppressed(event) => &event.time,
+            Self::Accepted(event) => &event.time,
+            Self::Storm(event) => &event.time,
+            Self::GaveUp(event) => &event.time,
+            Self::Missed(_) | Self::History(_) => return None,
+        })
+    }
+}
+
+impl HandshakeEvent {
+    /// Whether it is known to have failed.
+    pub const fn has_failed(&self) -> bool {
+        !matches!(self.outcome, Outcome::Accepted | Outcome::Unobserved)
+    }
+}
+
+impl ClosureEvent {
+    /// Whether it ended otherwise than by a normal close: as the recorded rate `ws_abnormal_closure_rate` counts.
+    pub const fn is_abnormal(&self) -> bool {
+        !matches!(self.code, 1000 | 1001 | 1005)
+    }
+}
+
 /// An opening handshake and its verdict.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HandshakeEvent {

@@ -107,7 +107,7 @@ fn run(
     let mut publish = |mut judged: Judged| {
         ids.give(&mut judged.event);
         open.follow(&judged, &sinks);
-        if !sinks.wants_names() {
+        if !sinks.wants_names(&judged.event) {
             sinks.publish(&judged.event);
         } else if let Err(unnamed) = waiting.try_send(judged) {
             numbers.count_unnamed();
@@ -123,6 +123,7 @@ fn run(
     drop(waiting);
     // It ends with the channel; a panic there has been told already.
     let _ = owners.join();
+    sinks.finish();
     Ok(())
 }
 

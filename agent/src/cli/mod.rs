@@ -6,6 +6,7 @@
 mod doctor;
 mod explain;
 mod gone;
+mod lines;
 mod log;
 mod replay;
 #[allow(dead_code, reason = "the commands that use it follow")]
@@ -15,10 +16,11 @@ mod source;
 mod tail;
 mod top;
 
-use std::{io, process::ExitCode, sync::Arc};
+use std::{io, path::PathBuf, process::ExitCode, sync::Arc};
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
+use self::source::PastArgs;
 use crate::{
     config::{CaptureOptions, ConfigFile, ServeOptions, Settings},
     doctor::Attached,
@@ -85,8 +87,13 @@ struct RunArgs {
 
 #[derive(Args, Debug)]
 struct TailArgs {
+    /// `-`: JSON lines on standard input, in place of an agent
+    #[arg(value_name = "-")]
+    input: Option<PathBuf>,
     #[command(flatten)]
     filter: Filter,
+    #[command(flatten)]
+    past: PastArgs,
     #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
@@ -97,6 +104,11 @@ struct TailArgs {
 
 #[derive(Args, Debug)]
 struct TopArgs {
+    /// `-`: JSON lines on standard input, in place of an agent
+    #[arg(value_name = "-")]
+    input: Option<PathBuf>,
+    #[command(flatten)]
+    past: PastArgs,
     /// Only this origin: `https://app.example`, `https://*.example`, `none` or `null`; repeatable
     #[arg(long, value_name = "ORIGIN", value_delimiter = ',')]
     origin: Vec<String>,

@@ -4,7 +4,7 @@
 //! gives up its privileges while there is one thread only, because they are each thread's own; then captures on a
 //! thread of its own until SIGTERM, SIGINT or an error.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{fs::File, io, os::fd::AsFd as _, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use tokio::{
@@ -33,7 +33,11 @@ pub(super) fn run(args: RunArgs, pipeline: Pipeline) -> anyhow::Result<()> {
     let ready_file = ReadyFile(settings.ready_file.clone());
     // What an earlier run left would tell a lie.
     ready_file.remove();
-    let sinks = Arc::new(Sinks::new(&settings)?);
+    let mut sinks = Sinks::new(&settings)?;
+    // Without a buffer: a line is written whole and at once, or its loss is counted.
+    let out = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+    sinks.write_events(&settings, out).context("cannot start to write events")?;
+    let sinks = Arc::new(sinks);
     let servers = Servers::bind(&settings)?;
     let capture = (pipeline.attach)(&settings)?;
     let runtime = runtime::Builder::new_multi_thread()

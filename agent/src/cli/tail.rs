@@ -15,17 +15,21 @@ pub(super) fn run(args: TailArgs, pipeline: Pipeline) -> anyhow::Result<()> {
     let settings = Settings::resolve(args.options.into(), args.file.config.as_deref())?;
     let format = Format::of_stdout(args.output.json);
     end_with_the_reader();
-    let source = Source::find(&settings)?;
+    let source = Source::find(&settings, args.input.as_deref(), &args.past)?;
     complain(&source.to_string());
     if source.captures() {
         super::log::to_stderr("warn");
     }
     let mut out = io::stdout().lock();
     let mut written = Ok(());
-    source.each("tail", &settings, pipeline, &args.filter, &mut |event| {
+    let wanted = (&args.filter, &args.past);
+    let note = source.each("tail", &settings, pipeline, wanted, &mut |event, _| {
         written = format.write(&event, &mut out).and_then(|()| out.flush());
         written.is_ok()
     })?;
+    if let Some(note) = note {
+        complain(&note);
+    }
     Ok(written?)
 }
 

@@ -42,7 +42,7 @@ pub(super) fn parse(text: &str, path: &str) -> Result<ServeOptions, ConfigError>
     }
     let judge = section::<JudgeOptions>(text, path)?;
     let capture = CaptureOptions { judge, ..section(text, path)? };
-    Ok(ServeOptions { capture, ..section(text, path)? })
+    Ok(ServeOptions { capture, sinks: section(text, path)?, ..section(text, path)? })
 }
 
 /// The fields of `T` that the file holds. Keys that belong to another part were checked before.

@@ -5,6 +5,7 @@
 mod file;
 mod options;
 mod policy;
+mod sinks;
 
 use std::{
     fmt,
@@ -13,8 +14,10 @@ use std::{
     time::Duration,
 };
 
+pub(crate) use options::duration;
 pub use options::{CaptureOptions, ConfigFile, JudgeOptions, ServeOptions};
 pub use policy::OriginPolicy;
+pub use sinks::{EventsWanted, OtlpSettings, SinkOptions, SinkSettings};
 
 use crate::{event::RoleName, kernel::Hooks};
 
@@ -104,6 +107,15 @@ pub enum ConfigError {
     /// Pod labels are wanted, and nobody is there to tell them.
     #[error("--pod-labels needs --cri-socket: name the container runtime's socket")]
     LabelsWithoutRuntime,
+    /// A header for the OTLP receiver is none; it is not shown, because it may hold a secret.
+    #[error("--otlp-headers holds what is no header: write name=value (the values are not shown)")]
+    BadHeader,
+    /// The OTLP receiver's address is none; it is not shown, because it may hold a password.
+    #[error(
+        "--otlp-endpoint is no address of a gRPC receiver: write http://host:4317 or https://host:4317, \
+         without a path and without a user"
+    )]
+    BadEndpoint,
     /// A value lies outside its bounds.
     #[error("--{option} {value} is out of bounds: choose a value from {bounds}")]
     OutOfBounds {
@@ -147,6 +159,8 @@ pub struct Settings {
     pub ring_bytes: u32,
     /// A file to create once the agent is ready.
     pub ready_file: Option<PathBuf>,
+    /// Where events go besides.
+    pub sinks: SinkSettings,
 }
 
 impl Settings {
@@ -191,6 +205,7 @@ impl Settings {
             pod_labels,
             ring_bytes: ring_bytes.unwrap_or(crate::kernel::RING_BYTES),
             ready_file: options.ready_file,
+            sinks: options.sinks.resolve()?,
         })
     }
 }
@@ -225,7 +240,7 @@ impl fmt::Display for Settings {
         if let Some(file) = &self.ready_file {
             writeln!(f, "ready-file = {}", toml_text(&file.to_string_lossy()))?;
         }
-        Ok(())
+        write!(f, "{}", self.sinks)
     }
 }
 

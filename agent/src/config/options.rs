@@ -8,6 +8,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use clap::Args;
 use serde::Deserialize;
 
+use super::SinkOptions;
 use crate::{event::RoleName, kernel::Hooks};
 
 /// Which configuration file to read.
@@ -95,6 +96,10 @@ pub struct ServeOptions {
     /// A file to create once the agent sees traffic
     #[arg(long, value_name = "PATH", env = "WSTAP_READY_FILE")]
     pub ready_file: Option<PathBuf>,
+    /// Where events go besides.
+    #[command(flatten)]
+    #[serde(skip)]
+    pub sinks: SinkOptions,
 }
 
 impl JudgeOptions {
@@ -132,6 +137,7 @@ impl ServeOptions {
             workload_grace: self.workload_grace.or(weaker.workload_grace),
             roles: either(self.roles, weaker.roles),
             ready_file: self.ready_file.or(weaker.ready_file),
+            sinks: self.sinks.or(weaker.sinks),
         }
     }
 }
@@ -153,7 +159,7 @@ fn either<T>(strong: Vec<T>, weak: Vec<T>) -> Vec<T> {
 }
 
 /// A time as people write it: `10s`, `500ms`, `1m 30s`.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     text.parse::<jiff::SignedDuration>()
         .ok()
         .and_then(|signed| Duration::try_from(signed).ok())

@@ -2,7 +2,7 @@ use std::{io::Write as _, time::Duration};
 
 use super::{ConfigError, OriginPolicy, Settings, file};
 use crate::{
-    config::{CaptureOptions, JudgeOptions, ServeOptions},
+    config::{CaptureOptions, EventsWanted, JudgeOptions, ServeOptions, SinkOptions},
     event::{Policy, RoleName},
     kernel::Hooks,
 };
@@ -33,9 +33,23 @@ fn every_key_is_read() {
         cgroup = "/sys/fs/cgroup"
         cri-socket = "/run/containerd/containerd.sock"
         ready-file = "/tmp/ready"
+        events = "failed"
+        events-rate = 7
+        history-bytes = 0
+        otlp-endpoint = "https://otlp.example:4317"
+        otlp-events = "all"
+        otlp-headers = ["authorization=Bearer x=y"]
+        otlp-ca = "/etc/ca.pem"
         "#,
     )
     .unwrap();
+    let sinks = options.sinks.clone().resolve().unwrap();
+    assert_eq!((sinks.events, sinks.events_rate), (Some(EventsWanted::Failed), 7));
+    assert_eq!(sinks.history_bytes, 0);
+    let otlp = sinks.otlp.unwrap();
+    assert_eq!((&*otlp.endpoint, otlp.events), ("https://otlp.example:4317", EventsWanted::All));
+    assert_eq!(otlp.headers, [("authorization".to_owned(), "Bearer x=y".to_owned())]);
+    assert_eq!(otlp.ca, Some("/etc/ca.pem".into()));
     assert_eq!(options.metrics_addr, Some("0.0.0.0:9000".parse().unwrap()));
     assert_eq!(options.max_origins, Some(7));
     assert_eq!((options.max_paths, options.workload_labels), (Some(50), Some(true)));
@@ -130,6 +144,40 @@ fn what_check_config_prints_is_a_configuration_file() {
 }
 
 #[test]
+fn what_goes_to_an_otlp_receiver_is_checked_and_its_secrets_are_never_shown() {
+    let settings = |endpoint: &str, header: &str| {
+        let sinks = SinkOptions {
+            otlp_endpoint: Some(endpoint.to_owned()),
+            otlp_headers: vec![header.to_owned()],
+            ..SinkOptions::default()
+        };
+        let options = ServeOptions { sinks, ..ServeOptions::default() };
+        Settings::resolve(options, Some("/dev/null".as_ref()))
+    };
+    let good = settings("http://otlp.example:4317", "X-Key = s3cret").unwrap();
+    assert!(good.to_string().contains("x-key is set"), "{good}");
+    for text in [good.to_string(), format!("{good:?}")] {
+        assert!(!text.contains("s3cret"), "{text}");
+    }
+    for (endpoint, header) in [
+        ("otlp.example:4317", "a=b"),
+        ("ftp://otlp.example", "a=b"),
+        ("http://s3cret:s3cret@otlp.example", "a=b"),
+        ("http://otlp.example/s3cret", "a=b"),
+        ("http://otlp.example", "s3cret"),
+        ("http://otlp.example", "a b=s3cret"),
+        ("http://otlp.example", "a=s3cret\n"),
+    ] {
+        if let Err(error) = settings(endpoint, header) {
+            assert!(!error.to_string().contains("s3cret"), "{error}");
+        } else {
+            // White space around a value is none of it.
+            assert_eq!(header, "a=s3cret\n");
+        }
+    }
+}
+
+#[test]
 fn values_outside_their_bounds_are_refused() {
     let judge = |timeout| JudgeOptions { handshake_timeout: Some(timeout), ..Default::default() };
     for options in [
@@ -138,6 +186,14 @@ fn values_outside_their_bounds_are_refused() {
         ServeOptions { max_paths: Some(1_001), ..Default::default() },
         ServeOptions { workload_grace: Some(Duration::ZERO), ..Default::default() },
         CaptureOptions { pod_labels: vec!["app".to_owned(); 17], ..Default::default() }.into(),
+        ServeOptions {
+            sinks: SinkOptions { events_rate: Some(0), ..Default::default() },
+            ..Default::default()
+        },
+        ServeOptions {
+            sinks: SinkOptions { history_bytes: Some(usize::MAX), ..Default::default() },
+            ..Default::default()
+        },
         judge(Duration::ZERO).into(),
         judge(Duration::from_secs(3600)).into(),
     ] {

@@ -14,7 +14,7 @@ use crate::{
     judge::Judge,
     kernel::Kernel,
     ring::Reader,
-    sink::{AgentStats, HookStats, ProgramStats, TableStats},
+    sink::{AgentStats, HookStats, Outputs, ProgramStats, TableStats},
 };
 
 /// What the path counts, for whoever scrapes.
@@ -144,6 +144,8 @@ impl Numbers {
                     run_count: program.run_count,
                 })
                 .collect(),
+            // The sinks know.
+            outputs: Outputs::default(),
         }
     }
 }

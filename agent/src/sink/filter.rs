@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     diagnose::Cause,
-    event::{ClosureEvent, Event, HandshakeEvent, Outcome, RoleName, normalised_origin},
+    event::{ClosureEvent, Event, HandshakeEvent, RoleName, normalised_origin},
 };
 
 /// Which events a reader wants. The default: every handshake that is known to have failed.
@@ -63,8 +63,7 @@ impl Filter {
     }
 
     fn passes_handshake(&self, event: &HandshakeEvent) -> bool {
-        let failed = !matches!(event.outcome, Outcome::Accepted | Outcome::Unobserved);
-        (self.all || failed)
+        (self.all || event.has_failed())
             && any(&self.role, |role| *role == event.role)
             && self.passes_origin(event.origin.as_deref())
             && any(&self.path, |pattern| matches(pattern, &event.path))

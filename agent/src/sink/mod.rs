@@ -1,10 +1,14 @@
 //! The sinks: everything between an event and the user.
 //!
 //! In: events from the pipeline's thread, a snapshot of the agent's own state. Out: `/metrics`, the
-//! live-tail socket, lines on a terminal. Publishing never blocks and never waits for a reader.
+//! live-tail socket and what it remembers, lines on a terminal and on standard output. Publishing never blocks and never
+//! waits for a reader.
 
+mod accepted;
 mod bind;
+mod events;
 pub mod filter;
+mod history;
 mod http;
 pub(crate) mod json;
 mod metrics;
@@ -13,19 +17,37 @@ mod serve;
 mod stats;
 mod tail;
 
-use std::sync::OnceLock;
+use std::{
+    cell::OnceCell,
+    io::{self, Write},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    time::Instant,
+};
 
 pub use bind::BindError;
 pub use metrics::{ActiveConnection, MetricsError};
 pub use serve::Servers;
-pub use stats::{AgentStats, HookStats, ProgramStats, TableStats};
-pub use tail::SOCKET_MODE;
+pub use stats::{AgentStats, HookStats, Outputs, ProgramStats, TableStats};
+pub use tail::{Ask, SOCKET_MODE};
 use tokio::sync::watch;
 
 use crate::{
     config::Settings,
-    event::{Event, RoleName, Workload},
+    event::{Event, Outcome, RoleName, Workload},
 };
+
+/// An event, and its line once somebody wants one.
+struct Told<'a> {
+    event: &'a Event,
+    line: OnceCell<Arc<str>>,
+}
+
+impl Told<'_> {
+    /// The event as JSON, with a line feed.
+    fn line(&self) -> &Arc<str> {
+        self.line.get_or_init(|| json::line(self.event).into())
+    }
+}
 
 type StatsSource = Box<dyn Fn() -> AgentStats + Send + Sync>;
 
@@ -35,6 +57,8 @@ pub struct Sinks {
     tail: tail::Hub,
     /// The HTTP clients that were left.
     left: http::Left,
+    events: Option<events::Stream>,
+    accepted: Mutex<accepted::Sum>,
     not_ready: watch::Sender<Option<String>>,
     stats: OnceLock<StatsSource>,
     counts_workloads: bool,
@@ -45,24 +69,79 @@ impl Sinks {
     pub fn new(settings: &Settings) -> Result<Self, MetricsError> {
         Ok(Self {
             metrics: metrics::Metrics::new(settings)?,
-            tail: tail::Hub::default(),
             left: http::Left::default(),
+            tail: tail::Hub::new(settings.sinks.history_bytes),
+            events: None,
+            accepted: Mutex::default(),
             not_ready: watch::Sender::new(Some("starting".to_owned())),
             stats: OnceLock::new(),
             counts_workloads: settings.workload_grace.is_some(),
         })
     }
 
-    /// Counts an event and hands it to the live-tail readers. Never blocks: a reader whose queue is
+    /// Writes events to `out` from now on, when the settings want that.
+    pub fn write_events(
+        &mut self,
+        settings: &Settings,
+        out: impl Write + Send + 'static,
+    ) -> io::Result<()> {
+        let start = |wanted| events::Stream::start(wanted, settings.sinks.events_rate, out);
+        self.events = settings.sinks.events.map(start).transpose()?;
+        Ok(())
+    }
+
+    /// Counts an event and hands it to whoever reads events. Never blocks: a reader whose queue is
     /// full misses the event and is told so.
     pub fn publish(&self, event: &Event) {
         self.metrics.count(event);
-        self.tail.publish(event);
+        if let Event::Handshake(handshake) = event
+            && handshake.outcome == Outcome::Accepted
+        {
+            self.accepted().count(handshake, Instant::now());
+        }
+        self.spread(event);
     }
 
-    /// Whether anybody looks at the names of processes and containers: to find them costs as much as all else.
-    pub fn wants_names(&self) -> bool {
-        self.counts_workloads || self.tail.is_read()
+    /// Time passes: tells what is due. `at_once`: what is being summed up, too.
+    pub fn tick(&self, at_once: bool) {
+        let sum = self.accepted().take(Instant::now(), at_once);
+        if let Some(sum) = sum {
+            self.spread(&Event::Accepted(sum));
+        }
+        self.events.iter().for_each(events::Stream::tick);
+    }
+
+    /// Nothing more will be published: what waits is told, as far as that takes no time.
+    pub fn finish(&self) {
+        self.tick(true);
+        self.events.iter().for_each(events::Stream::finish);
+    }
+
+    fn spread(&self, event: &Event) {
+        let told = Told { event, line: OnceCell::new() };
+        self.tail.publish(&told);
+        self.events.iter().for_each(|events| events.publish(&told));
+    }
+
+    /// What the outputs say of themselves.
+    fn outputs(&self) -> Outputs {
+        let mut events = Vec::new();
+        if let Some(stream) = &self.events {
+            events.extend(stream.counts().named().map(|(result, count)| ("stdout", result, count)));
+        }
+        Outputs { remembered: self.tail.remembered(), events }
+    }
+
+    fn accepted(&self) -> MutexGuard<'_, accepted::Sum> {
+        self.accepted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether anybody looks at the names of processes and containers in this event: to find them costs as much as
+    /// all else.
+    pub fn wants_names(&self, event: &Event) -> bool {
+        self.counts_workloads
+            || self.tail.wants(event)
+            || self.events.as_ref().is_some_and(|events| events.wants(event))
     }
 
     /// A workload has gone for good: its series are removed.
@@ -105,7 +184,8 @@ impl Sinks {
 
     /// The text that `/metrics` answers with.
     pub fn scrape(&self) -> Result<String, MetricsError> {
-        let stats = self.stats.get().map(|source| source()).unwrap_or_default();
+        let mut stats = self.stats.get().map(|source| source()).unwrap_or_default();
+        stats.outputs = self.outputs();
         self.metrics.render(&stats, self.tail.stats(), &self.left.counts())
     }
 }

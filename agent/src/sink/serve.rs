@@ -2,7 +2,7 @@
 //!
 //! In: settings. Out: [`Servers`], bound and then served until they are dropped.
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::net::{TcpListener, UnixListener};
 
@@ -12,6 +12,9 @@ use super::{
     http, tail,
 };
 use crate::config::Settings;
+
+/// What was summed up is told so often when no event comes.
+const TICK: Duration = Duration::from_secs(1);
 
 /// The bound listeners. Dropping them closes them and removes the socket's file.
 #[derive(Debug)]
@@ -41,9 +44,18 @@ impl Servers {
         let tail = UnixListener::from_std(self.tail.listener.try_clone()?)?;
         tokio::select! {
             () = http::serve(metrics, Arc::clone(&sinks)) => {}
+            () = tick(Arc::clone(&sinks)) => {}
             () = tail::accept(tail, sinks) => {}
         }
         Ok(())
+    }
+}
+
+/// Lets the sinks tell what is due, for as long as it is polled.
+async fn tick(sinks: Arc<Sinks>) {
+    loop {
+        tokio::time::sleep(TICK).await;
+        sinks.tick(false);
     }
 }
 

@@ -28,6 +28,17 @@ pub struct AgentStats {
     pub tables: Vec<TableStats>,
     /// The programs in the kernel.
     pub programs: Vec<ProgramStats>,
+    /// Where events went besides.
+    pub outputs: Outputs,
+}
+
+/// What the outputs of events say of themselves.
+#[derive(Clone, Debug, Default)]
+pub struct Outputs {
+    /// What the memory holds: events, bytes, and how many were forgotten.
+    pub remembered: (u64, u64, u64),
+    /// What became of events: by output and result.
+    pub events: Vec<(&'static str, &'static str, u64)>,
 }
 
 /// A family of hooks.

@@ -4,8 +4,10 @@
 //! full, what comes is dropped for that reader until it has read the queue empty, and then it is told
 //! how many it missed. A slow or dead reader costs the agent its queue and nothing else.
 //!
-//! A reader that sends nothing gets every event. It may send a [`Filter`] as a line of JSON, at any
-//! time, and then gets only what that filter passes.
+//! A reader that sends nothing gets every event. It may send a [`Filter`](super::filter::Filter) as a line of JSON, at any
+//! time, and then gets only what that filter passes; or an [`Ask`], and then gets what the agent remembers first.
+
+mod ask;
 
 use std::{
     sync::{
@@ -22,7 +24,10 @@ use tokio::{
     time::Instant,
 };
 
-use super::{filter::Filter, json::line};
+pub use ask::Ask;
+use ask::Command;
+
+use super::{Told, history::History, json::line};
 use crate::event::{Event, MissedEvent};
 
 /// Owner and group may read the tail; nobody else.
@@ -48,8 +53,10 @@ pub(super) struct TailStats {
 }
 
 /// The readers that are connected.
-#[derive(Default)]
 pub(super) struct Hub {
+    /// Locked before `readers` and before a reader's queue.
+    history: Mutex<History>,
+    remembers: bool,
     readers: Mutex<Vec<Arc<Reader>>>,
     /// The length of `readers`, so that publishing without a reader takes no lock.
     connected: AtomicUsize,
@@ -72,9 +79,11 @@ struct Waiting {
     lines: Vec<Arc<str>>,
     bytes: usize,
     missed: u64,
-    filter: Option<Filter>,
     /// Since when it has not taken what is sent.
     stalled: Option<Instant>,
+    ask: Option<Ask>,
+    /// The part of the agent's memory that the reader is still to get: from the first place to the second.
+    remembered: Option<(u64, u64)>,
 }
 
 impl Reader {
@@ -98,18 +107,43 @@ impl Reader {
 }
 
 impl Hub {
-    /// Puts the event into every reader's queue that has room.
-    pub(super) fn publish(&self, event: &Event) {
+    /// A hub without readers, whose memory holds so many bytes.
+    pub(super) fn new(history_bytes: usize) -> Self {
+        let history = History::new(history_bytes);
+        Self {
+            remembers: history.is_kept(),
+            history: Mutex::new(history),
+            readers: Mutex::default(),
+            connected: AtomicUsize::default(),
+            missed: AtomicU64::default(),
+            refused: AtomicU64::default(),
+            left: AtomicU64::default(),
+        }
+    }
+
+    /// Whether this event is remembered or read.
+    pub(super) fn wants(&self, event: &Event) -> bool {
+        self.is_read() || self.remembers && event.is_trouble()
+    }
+
+    /// Remembers the event, and puts it into every reader's queue that has room.
+    pub(super) fn publish(&self, told: &Told<'_>) {
+        let event = told.event;
+        // Held to the end: a reader who asks for what is remembered gets the event once, here or there.
+        let is_kept = self.remembers && (event.is_trouble() || matches!(event, Event::Accepted(_)));
+        let mut history = is_kept.then(|| self.history());
+        if let Some(history) = &mut history {
+            history.push(told.line());
+        }
         if !self.is_read() {
             return;
         }
-        let mut text: Option<Arc<str>> = None;
         for reader in self.readers().iter() {
             let mut waiting = reader.waiting();
-            if waiting.filter.as_ref().is_some_and(|filter| !filter.passes(event)) {
+            if waiting.ask.as_ref().is_some_and(|ask| !ask.passes(event)) {
                 continue;
             }
-            let text = text.get_or_insert_with(|| line(event).into());
+            let text = told.line();
             // Once something is missed all is, until the reader has been told: the order stays.
             if waiting.missed > 0 || waiting.bytes + text.len() > QUEUE_BYTES {
                 waiting.missed += 1;
@@ -135,6 +169,47 @@ impl Hub {
             refused: self.refused.load(Ordering::Relaxed),
             left: self.left.load(Ordering::Relaxed),
         }
+    }
+
+    fn history(&self) -> MutexGuard<'_, History> {
+        self.history.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How much is remembered: events, bytes, and how many were forgotten.
+    pub(super) fn remembered(&self) -> (u64, u64, u64) {
+        self.history().figures()
+    }
+
+    /// From now on the reader gets what it asks for: first what is remembered, to this moment.
+    fn ask(&self, reader: &Reader, ask: Ask) {
+        let history = self.history();
+        let mut waiting = reader.waiting();
+        waiting.lines.clear();
+        waiting.bytes = 0;
+        waiting.ask = Some(ask);
+        waiting.remembered = Some((0, history.end()));
+        drop(waiting);
+        drop(history);
+        reader.arrived.notify_one();
+    }
+
+    /// The next piece of what is remembered, as far as the reader asked for it; `None` when it has got it all.
+    fn piece(&self, reader: &Reader) -> Option<String> {
+        let (ask, (place, end)) = {
+            let waiting = reader.waiting();
+            (waiting.ask.clone()?, waiting.remembered?)
+        };
+        let (lines, next) = self.history().from(place, end);
+        let wanted = |line: &&Arc<str>| {
+            serde_json::from_str(line).is_ok_and(|event: Event| ask.passes(&event))
+        };
+        let mut text: String = lines.iter().filter(wanted).map(|line| &**line).collect();
+        let rest = (next < end).then_some((next, end));
+        if rest.is_none() {
+            text += &line(&Event::History(self.history().told()));
+        }
+        reader.waiting().remembered = rest;
+        Some(text)
     }
 
     fn readers(&self) -> MutexGuard<'_, Vec<Arc<Reader>>> {
@@ -180,7 +255,7 @@ pub(super) async fn accept(listener: UnixListener, sinks: Arc<super::Sinks>) {
                 let Some(reader) = sinks.tail.join() else { continue };
                 let sinks = Arc::clone(&sinks);
                 tokio::spawn(async move {
-                    serve(stream, &reader).await;
+                    serve(stream, &reader, &sinks).await;
                     sinks.tail.leave(&reader);
                 });
             }
@@ -194,23 +269,30 @@ pub(super) async fn accept(listener: UnixListener, sinks: Arc<super::Sinks>) {
 }
 
 /// Serves one reader until either side ends.
-async fn serve(stream: UnixStream, reader: &Reader) {
+async fn serve(stream: UnixStream, reader: &Reader, sinks: &super::Sinks) {
     let (commands, lines) = stream.into_split();
     tokio::select! {
-        () = receive_filters(commands, reader) => {}
-        () = send_lines(lines, reader) => {}
         () = reader.ended.notified() => {}
+        () = receive_commands(commands, reader, sinks) => {}
+        () = send_lines(lines, reader, &sinks.tail) => {}
     }
 }
 
-/// Takes the reader's filters; ends when the reader does, or sends what is no filter.
-async fn receive_filters(commands: impl AsyncRead + Unpin, reader: &Reader) {
+/// Takes what the reader asks for; ends when the reader does, or sends what is no question.
+async fn receive_commands(commands: impl AsyncRead + Unpin, reader: &Reader, sinks: &super::Sinks) {
     let mut commands = BufReader::new(commands);
     loop {
         let mut command = String::new();
         match (&mut commands).take(MAX_FILTER_BYTES).read_line(&mut command).await {
             Ok(1..) => match serde_json::from_str(&command) {
-                Ok(filter) => reader.waiting().filter = Some(filter),
+                Ok(Command::Ask(ask)) => {
+                    // What is being summed up belongs to what is remembered.
+                    sinks.tick(true);
+                    sinks.tail.ask(reader, ask);
+                }
+                Ok(Command::Filter(filter)) => {
+                    reader.waiting().ask = Some(Ask { filter, ..Ask::default() });
+                }
                 Err(_) => return,
             },
             _ => return,
@@ -218,13 +300,16 @@ async fn receive_filters(commands: impl AsyncRead + Unpin, reader: &Reader) {
     }
 }
 
-/// Sends what waits, whenever something does; ends when the reader is gone.
-async fn send_lines(mut lines: impl AsyncWrite + Unpin, reader: &Reader) {
+/// Sends what is remembered and what waits, whenever something does; ends when the reader is gone.
+async fn send_lines(mut lines: impl AsyncWrite + Unpin, reader: &Reader, hub: &Hub) {
     loop {
         reader.arrived.notified().await;
         loop {
-            let text = reader.take();
-            if text.is_empty() {
+            let text = match hub.piece(reader) {
+                Some(piece) => piece,
+                None => reader.take(),
+            };
+            if text.is_empty() && reader.waiting().remembered.is_none() {
                 break;
             }
             reader.waiting().stalled = Some(Instant::now());

@@ -100,10 +100,9 @@ impl Row {
         }
     }
 
-    fn closure(&mut self, code: u16) {
+    fn closure(&mut self, event: &ClosureEvent) {
         self.closed += 1;
-        // As the recorded rate ws_abnormal_closure_rate counts them.
-        self.abnormal += u64::from(!matches!(code, 1000 | 1001 | 1005));
+        self.abnormal += u64::from(event.is_abnormal());
     }
 
     fn pass(&mut self, columns: usize) {
@@ -162,8 +161,8 @@ impl Table {
     }
 
     fn closure(&mut self, event: &ClosureEvent) {
-        self.all.closure(event.code);
-        self.row(event.origin.as_deref()).closure(event.code);
+        self.all.closure(event);
+        self.row(event.origin.as_deref()).closure(event);
     }
 
     fn row(&mut self, origin: Option<&str>) -> &mut Row {

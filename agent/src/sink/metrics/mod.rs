@@ -4,6 +4,7 @@
 //! client or a server chooses fold into `other` at their cap, and folding is counted.
 
 mod labels;
+mod outputs;
 mod own;
 mod path;
 mod process;
@@ -356,6 +357,7 @@ impl Metrics {
         self.active.with_label_values(&[UNSEEN]).set(unseen);
         let mut families = self.registry.gather();
         families.extend(own::families(stats, tail, clients_left, &folded)?);
+        families.extend(outputs::families(&stats.outputs)?);
         families.extend(process::families()?);
         Ok(TextEncoder::new().encode_to_string(&families)?)
     }

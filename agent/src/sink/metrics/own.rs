@@ -142,7 +142,7 @@ pub(super) fn families(
     Ok(parts.into_iter().flatten().filter(|family| !family.get_metric().is_empty()).collect())
 }
 
-fn counter(name: &str, help: &str, value: u64) -> prometheus::Result<Vec<MetricFamily>> {
+pub(super) fn counter(name: &str, help: &str, value: u64) -> prometheus::Result<Vec<MetricFamily>> {
     let counter = IntCounter::new(name, help)?;
     counter.inc_by(value);
     Ok(counter.collect())
@@ -161,7 +161,7 @@ fn counters<'a>(
     Ok(family.collect())
 }
 
-fn gauge(name: &str, help: &str, value: u64) -> prometheus::Result<Vec<MetricFamily>> {
+pub(super) fn gauge(name: &str, help: &str, value: u64) -> prometheus::Result<Vec<MetricFamily>> {
     let gauge = IntGauge::new(name, help)?;
     gauge.set(gauge_value(value));
     Ok(gauge.collect())

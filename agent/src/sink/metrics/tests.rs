@@ -13,7 +13,7 @@ use crate::{
         sample::{accepted, closure, refused},
     },
     sink::{
-        stats::{AgentStats, HookStats, ProgramStats, TableStats},
+        stats::{AgentStats, HookStats, Outputs, ProgramStats, TableStats},
         tail::TailStats,
     },
 };
@@ -368,6 +368,7 @@ fn the_agent_says_what_it_was_told_of_itself() {
             run_time: Duration::from_millis(1500),
             run_count: 9,
         }],
+        outputs: Outputs { remembered: (3, 4, 5), events: vec![("stdout", "sent", 6)] },
     };
     let tail = TailStats { readers: 1, missed: 2, refused: 3, left: 4 };
     let text = metrics(200).render(&stats, tail, &[("crowded", 5), ("slow", 6)]).unwrap();
@@ -380,6 +381,10 @@ fn the_agent_says_what_it_was_told_of_itself() {
         ("ws_connections_active", "origin=\"unseen\"", 3.0),
         ("wstap_heads_truncated_total", "", 4.0),
         ("wstap_bounds_reached_total", "bound=\"pending-handshakes\"", 5.0),
+        ("wstap_history_events", "", 3.0),
+        ("wstap_history_bytes", "", 4.0),
+        ("wstap_history_events_forgotten_total", "", 5.0),
+        ("wstap_events_out_total", "output=\"stdout\",result=\"sent\"", 6.0),
         ("wstap_map_entries", "map=\"sockets\"", 6.0),
         ("wstap_map_capacity", "map=\"sockets\"", 1024.0),
         ("wstap_program_run_seconds_total", "program=\"ingress\"", 1.5),

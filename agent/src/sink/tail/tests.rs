@@ -9,11 +9,14 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Hub, MAX_READERS, QUEUE_BYTES, STALL, accept, line};
+use super::{Ask, Hub, MAX_READERS, QUEUE_BYTES, STALL, accept, line};
 use crate::{
     config::{ServeOptions, Settings},
-    event::{Event, HandshakeEvent, sample::refused},
-    sink::Sinks,
+    event::{
+        Event, HandshakeEvent,
+        sample::{accepted, refused},
+    },
+    sink::{Sinks, filter::Filter},
 };
 
 /// Far beyond what any of this takes: a hang fails instead of hanging.
@@ -160,7 +163,7 @@ async fn a_reader_gets_only_what_its_filter_passes() {
     agent.readers(1).await;
     client.stream.write_all(b"{\"path\":[\"/7\"]}\n").await.unwrap();
     let reader = Arc::clone(agent.sinks.tail.readers().first().unwrap());
-    agent.until(|_| reader.waiting().filter.is_some()).await;
+    agent.until(|_| reader.waiting().ask.is_some()).await;
     agent.publish(0..10);
     client.expect(7..8).await;
     // What the filter kept out takes no room.
@@ -202,7 +205,7 @@ async fn one_reader_too_many_is_turned_away() {
 
 #[test]
 fn a_reader_that_takes_nothing_gives_way_to_one_more_and_a_slow_one_does_not() {
-    let hub = Hub::default();
+    let hub = Hub::new(0);
     let readers: Vec<_> = (0..MAX_READERS).map(|_| hub.join().unwrap()).collect();
     let before = |age| tokio::time::Instant::now().checked_sub(age);
     readers[3].waiting().stalled = before(STALL / 2);
@@ -214,4 +217,58 @@ fn a_reader_that_takes_nothing_gives_way_to_one_more_and_a_slow_one_does_not() {
     assert_eq!((stats.readers, stats.refused, stats.left), (MAX_READERS as u64, 1, 1));
     assert!(!hub.readers().iter().any(|reader| Arc::ptr_eq(reader, &readers[5])));
     assert!(hub.readers().iter().any(|reader| Arc::ptr_eq(reader, &readers[7])));
+}
+
+#[tokio::test]
+async fn a_reader_who_asks_gets_what_is_remembered_and_then_what_happens() {
+    let agent = agent();
+    agent.publish(0..500);
+    agent.sinks.publish(&Event::Handshake(accepted()));
+    let mut reader = Client::join(&agent.path()).await;
+    agent.readers(1).await;
+    // What came between the reader and its question is remembered, too, and told once.
+    agent.publish(500..510);
+    let filter = Filter { path: vec!["/1*".to_owned()], ..Filter::default() };
+    let ask = Ask { filter, accepted: true, ..Ask::default() };
+    let question = serde_json::to_string(&ask).unwrap() + "\n";
+    reader.stream.write_all(question.as_bytes()).await.unwrap();
+    let starts_with_1 = |number: &u64| number.to_string().starts_with('1');
+    let mut before = 0;
+    let accepted = loop {
+        match reader.next().await.unwrap() {
+            // It was sent before the question came.
+            Event::Handshake(event) if before == 0 && event.path.starts_with("/50") => {}
+            Event::Handshake(event) => {
+                before += 1;
+                assert!(event.path.starts_with("/1"), "{event:?}");
+            }
+            Event::Accepted(sum) => break sum,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(before, (0..510).filter(starts_with_1).count());
+    assert_eq!(accepted.rows.len(), 1);
+    match reader.next().await {
+        Some(Event::History(memory)) => assert_eq!((memory.events, memory.forgotten), (511, 0)),
+        other => panic!("{other:?}"),
+    }
+    agent.publish(600..601);
+    agent.publish(1..2);
+    reader.expect(1..2).await;
+}
+
+#[tokio::test]
+async fn nothing_older_than_asked_for_is_told() {
+    let agent = agent();
+    agent.publish(0..3);
+    for (since, expected) in
+        [("2026-05-04T03:02:01.123456Z", 3), ("2026-05-04T03:02:01.123457Z", 0)]
+    {
+        let mut reader = Client::join(&agent.path()).await;
+        let ask = Ask { since: Some(since.to_owned()), ..Ask::default() };
+        let question = serde_json::to_string(&ask).unwrap() + "\n";
+        reader.stream.write_all(question.as_bytes()).await.unwrap();
+        reader.expect(0..expected).await;
+        assert!(matches!(reader.next().await, Some(Event::History(_))));
+    }
 }
