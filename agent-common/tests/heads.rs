@@ -694,3 +694,31 @@ fn a_fin_ahead_of_other_bytes_is_told_as_such_and_an_rst_is_not() {
         assert_eq!(wire.host.asked.summaries[before..], Vec::from_iter(expected), "{rst} {ahead}");
     }
 }
+
+#[test]
+fn the_preface_of_http2_is_told_with_what_the_server_says_first_and_no_more() {
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    let settings = b"\0\0\x06\x04\0\0\0\0\0\0\x08\0\0\0\x01";
+    let frame = b"\0\0\x04\x08\0\0\0\0\0\0\0\x7f\xff";
+    // The client's own SETTINGS come with the preface or behind it.
+    for glued in [true, false] {
+        let mut wire = Wire::new([5, 6]);
+        if glued {
+            wire.say(half::REQUEST, &[&preface[..], settings].concat(), &whole());
+        } else {
+            wire.say(half::REQUEST, preface, &whole());
+            wire.say(half::REQUEST, settings, &whole());
+        }
+        wire.say(half::RESPONSE, settings, &whole());
+        let answered = wire.host.asked.sent[1].len();
+        for _ in 0..20 {
+            wire.say(half::REQUEST, frame, &whole());
+            wire.say(half::RESPONSE, &frame.repeat(100), &whole());
+        }
+        assert!(wire.together(half::REQUEST, 0).unwrap().starts_with(preface));
+        assert_eq!(wire.together(half::RESPONSE, 0).unwrap(), settings);
+        assert_eq!((answered, wire.host.asked.sent[1].len()), (1, 1), "nothing of its streams");
+        assert_eq!(wire.host.asked.opened, 0);
+        assert!(wire.host.asked.sent[0].len() <= 2, "{:?}", wire.host.asked.sent[0]);
+    }
+}

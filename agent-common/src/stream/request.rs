@@ -158,7 +158,8 @@ pub fn request<P: Scan + ?Sized>(
     }
     match scan::start(payload, skip) {
         Start::Other => Step::NONE,
-        Start::Short => {
+        // Of HTTP/2 the preface is told, and by the machine's own rules what the server answers to it.
+        Start::Short | Start::Preface => {
             half.begin();
             head(half, skip, false, payload)
         }

@@ -25,7 +25,7 @@ const CAP_BPF: u32 = 39;
 pub fn host(facts: &Facts) -> Vec<Check> {
     [kernel, architecture, cgroup, capabilities, btf, lockdown, perf_event_paranoid, memlock]
         .into_iter()
-        .chain([unprivileged_bpf, optmem, programs])
+        .chain([unprivileged_bpf, optmem, programs, http2])
         .map(|check| check(facts))
         .collect()
 }
@@ -211,6 +211,15 @@ fn optmem(facts: &Facts) -> Check {
         ),
         Some(bytes) => Check::fine(name, format!("{bytes} bytes")),
     }
+}
+
+/// What the packets of HTTP/2 hold is the same on every host.
+fn http2(_: &Facts) -> Check {
+    Check::fine(
+        "http/2",
+        "WebSockets inside plaintext HTTP/2 are not judged; wstap_h2_connections_total counts \
+         the connections, and which of them offer it (RFC 8441)",
+    )
 }
 
 fn programs(facts: &Facts) -> Check {

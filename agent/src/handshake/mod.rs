@@ -6,6 +6,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use crate::http::{RequestHead, ResponseHead};
 
+mod h2;
 mod losses;
 mod pairing;
 mod pending;
@@ -15,6 +16,7 @@ mod tunnel;
 #[cfg(test)]
 mod tests;
 
+pub use h2::{ExtendedConnect, H2Connections};
 pub use pairing::{Counters, Limits, Pairing};
 pub use service::{Holder, Service};
 pub use wstap_common::frame::Violation;

@@ -14,6 +14,7 @@ use zerocopy::FromBytes;
 
 use super::{
     Answer, CloseBy, Connection, Exchange, Holder, Observation, Opened, Opening, Role,
+    h2::{ExtendedConnect, H2Connections},
     losses::Losses,
     pending::{Pending, Settled, Why},
     tunnel::{self, Tunnel},
@@ -92,6 +93,8 @@ pub struct Counters {
     pub truncated_heads: u64,
     /// Segments seen on a listener that never found their connection.
     pub dropped_listener_segments: u64,
+    /// HTTP/2 connections.
+    pub h2: H2Connections,
 }
 
 struct Handshaking {
@@ -243,6 +246,10 @@ impl Pairing {
         pending.lost |= record.flags & flags::LOST != 0;
         let (held, truncated) = (pending.held(), pending.is_truncated());
         let settled = pending.bytes(record.half, record.seq, content, record.flags, record.time_ns);
+        if let Some(offer) = pending.h2_offer() {
+            pending.finish();
+            self.counters.h2.count(state.connection.role, offer);
+        }
         self.held = (self.held + pending.held()).saturating_sub(held);
         self.counters.truncated_heads += u64::from(!truncated && pending.is_truncated());
         let opened = pending.opened.as_ref().map(|opened| remembered(&opened.settled.request));
@@ -482,6 +489,9 @@ impl Pairing {
     fn settle(&mut self, cookie: u64, why: Why, now: u64, out: Out<'_>) {
         let Some(state) = self.connections.peek_mut(&cookie) else { return };
         let held = state.pending.held();
+        if state.pending.is_h2() {
+            self.counters.h2.count(state.connection.role, ExtendedConnect::Unknown);
+        }
         let mut settled = state.pending.settle(why, self.losses.now(), now, nanos(OPENING));
         let opened = state.pending.opened.take();
         self.held = (self.held + state.pending.held()).saturating_sub(held);

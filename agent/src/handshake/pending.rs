@@ -10,7 +10,10 @@ use wstap_common::{
     stream::REST_CAP,
 };
 
-use super::{Answer, CloseBy, End, Opening};
+use super::{
+    Answer, CloseBy, End, Opening,
+    h2::{self, ExtendedConnect},
+};
 use crate::{
     assemble::Stream,
     http::{self, Extent, ParseError, RequestHead, Response, ResponseHead},
@@ -151,6 +154,16 @@ impl Pending {
         }
         self.read_requests();
         self.read_responses()
+    }
+
+    /// Whether this is the beginning of an HTTP/2 connection.
+    pub(super) fn is_h2(&self) -> bool {
+        h2::is_preface(self.request.bytes())
+    }
+
+    /// What its server offers, once that was seen.
+    pub(super) fn h2_offer(&self) -> Option<ExtendedConnect> {
+        if self.is_h2() { h2::offer(self.response.bytes()) } else { None }
     }
 
     /// Takes requests off the request half as far as they are whole.
@@ -302,7 +315,7 @@ impl Pending {
     }
 
     /// Nothing more is read: the buffers go.
-    fn finish(&mut self) {
+    pub(super) fn finish(&mut self) {
         self.finished = true;
         self.asked.clear();
         self.request = Stream::default();

@@ -776,3 +776,28 @@ proptest! {
         prop_assert_eq!(bench.pairing.occupancy().0, 0);
     }
 }
+
+#[test]
+fn an_http2_connection_is_counted_once_and_never_told() {
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    let offers = b"\0\0\x06\x04\0\0\0\0\0\0\x08\0\0\0\x01";
+    for (answer, offer) in [
+        (Some(&offers[..]), ExtendedConnect::Offered),
+        (Some(b"\0\0\0\x04\0\0\0\0\0\0\0\x04\x08"), ExtendedConnect::NotOffered),
+        (None, ExtendedConnect::Unknown),
+    ] {
+        let mut bench = Bench::new();
+        bench.request(1, preface);
+        bench.request(1 + preface.len() as u32, b"\0\0\0\x04\x01\0\0\0\0");
+        if let Some(answer) = answer {
+            bench.response(1, answer);
+            bench.response(1 + answer.len() as u32, b"\0\0\x01\x01\x04\0\0\0\x01\x88");
+        }
+        bench.wait(20_000);
+        bench.pairing.finish(bench.now, &mut |o| bench.said.push(o));
+        let counted: Vec<_> =
+            bench.pairing.counters().h2.counts().filter(|(.., count)| *count > 0).collect();
+        assert_eq!(counted, [(Role::Server, offer, 1)]);
+        assert!(bench.said.is_empty(), "{:?}", bench.said);
+    }
+}

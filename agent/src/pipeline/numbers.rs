@@ -10,7 +10,7 @@ use wstap_common::counters::Counter;
 use crate::{
     enrich,
     event::RoleName,
-    handshake::Pairing,
+    handshake::{H2Connections, Pairing},
     judge::Judge,
     kernel::Kernel,
     ring::Reader,
@@ -31,6 +31,7 @@ pub(super) struct Numbers {
     tunnels: AtomicU64,
     unseen_server: AtomicU64,
     unseen_client: AtomicU64,
+    h2: [AtomicU64; 6],
     unnamed: AtomicU64,
 }
 
@@ -49,11 +50,15 @@ impl Numbers {
             tunnels,
             unseen_server,
             unseen_client,
+            h2,
             unnamed: _,
         } = self;
         let counters = pairing.counters();
         let (pending, open) = pairing.occupancy();
         let (served, asked) = pairing.unseen();
+        for (number, (.., count)) in h2.iter().zip(counters.h2.counts()) {
+            number.store(count, Ordering::Relaxed);
+        }
         for (number, value) in [
             (delivered, reader.delivered()),
             (undecodable, counters.undecodable),
@@ -106,6 +111,12 @@ impl Numbers {
                 (RoleName::Server, value(&self.unseen_server)),
                 (RoleName::Client, value(&self.unseen_client)),
             ],
+            h2: self
+                .h2
+                .iter()
+                .zip(H2Connections::default().counts())
+                .map(|(number, (role, offer, _))| (role.into(), offer.name(), value(number)))
+                .collect(),
             heads_truncated: kernel.count(Counter::Truncated) + value(&self.truncated_heads),
             bounds: vec![
                 ("state-refused", kernel.count(Counter::StateRefused)),

@@ -20,6 +20,8 @@ pub struct AgentStats {
     pub found: u64,
     /// Open connections whose handshake was not seen, by role.
     pub unseen: Vec<(RoleName, u64)>,
+    /// HTTP/2 connections, by role and by whether their server offers extended CONNECT.
+    pub h2: Vec<(RoleName, &'static str, u64)>,
     /// Heads that were longer than what is kept of a head.
     pub heads_truncated: u64,
     /// How often a bound of user space was reached, by the bound's name.

@@ -17,6 +17,8 @@ pub enum Start {
     Short = 3,
     /// What a PROXY protocol preamble begins with; the request may stand behind it.
     Preamble = 4,
+    /// What the preface of an HTTP/2 client begins with (RFC 9113 section 3.4).
+    Preface = 5,
 }
 
 /// Classifies the first bytes of a segment at `offset`.
@@ -32,6 +34,7 @@ pub fn start<P: Payload + ?Sized>(payload: &P, offset: u32) -> Start {
         b"GET " | b"HEAD" | b"OPTI" => Start::Plain,
         b"POST" | b"PUT " | b"PATC" | b"DELE" | b"CONN" | b"TRAC" => Start::Content,
         b"PROX" | b"\r\n\r\n" => Start::Preamble,
+        b"PRI " => Start::Preface,
         // An empty line before the request line (RFC 9112 section 2.2).
         b"\r\nGE" | b"\nGET" => Start::Plain,
         b"\r\nPO" | b"\r\nPU" | b"\r\nPA" => Start::Content,

@@ -54,6 +54,17 @@ pub(super) fn families(
         counter.inc_by(program.run_time.as_secs_f64());
     }
 
+    let h2 = IntCounterVec::new(
+        Opts::new(
+            "wstap_h2_connections_total",
+            "Plaintext HTTP/2 connections, whose WebSockets are not judged.",
+        ),
+        &["role", "extended_connect"],
+    )?;
+    for (role, offer, count) in &stats.h2 {
+        h2.with_label_values(&[role.name(), *offer]).inc_by(*count);
+    }
+
     let entries =
         IntGaugeVec::new(Opts::new("wstap_map_entries", "What a bounded table holds."), &["map"])?;
     let capacity = IntGaugeVec::new(
@@ -90,6 +101,7 @@ pub(super) fn families(
             "Connections older than the agent that were recognised by their frames.",
             stats.found,
         )?,
+        h2.collect(),
         counter(
             "wstap_heads_truncated_total",
             "Heads longer than what is kept of a head.",
