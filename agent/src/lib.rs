@@ -17,6 +17,7 @@ pub mod handshake;
 pub mod http;
 pub mod judge;
 pub mod kernel;
+pub mod lint;
 pub mod pages;
 pub mod pipeline;
 pub mod replay;

@@ -33,6 +33,46 @@ fn complaint(output: &Output, code: i32) -> String {
 }
 
 #[test]
+fn lint_tells_by_its_exit_code() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let sound = "server {\nlocation /ws/ {\nproxy_pass http://a;\nproxy_http_version 1.1;\n\
+                 proxy_set_header Upgrade $http_upgrade;\nproxy_set_header Connection upgrade;\n\
+                 proxy_set_header Host $http_host;\n}\n}\n";
+    let sound = file("sound.conf", sound);
+    let broken = file("broken.conf", "server {\nlocation /ws/ {\nproxy_pass http://a;\n}\n}\n");
+    let vague = file("vague.conf", "server {\nlocation / {\nproxy_pass http://a;\n}\n}\n");
+    let nothing = file("nothing", "hello\n");
+    let torn = file("torn.conf", "server {\nlocation /ws/ {\n");
+    let chart = file("chart.yaml", "kind: Ingress\nmetadata:\n  name: {{ .Values.name }}\n");
+    for (arguments, code) in [
+        (&[sound.as_str()][..], 0),
+        (&[&broken], 1),
+        (&[&broken, "--fix"], 1),
+        (&[&vague], 0),
+        (&[&vague, "--strict"], 5),
+        (&[&chart, "--strict"], 5),
+        (&[&nothing], 2),
+        (&[&torn], 2),
+        (&[&sound, "--nginx-version", "new"], 2),
+        (&["nowhere.conf"], 2),
+    ] {
+        let output = wstap(&["lint"]).args(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {output:?}");
+    }
+    let output = wstap(&["lint", &broken, "--fix"]).output().unwrap();
+    let diff = String::from_utf8(output.stdout).unwrap();
+    assert!(diff.contains("\n+    proxy_set_header Upgrade $http_upgrade;\n"), "{diff}");
+    let output = wstap(&["lint", &broken]).output().unwrap();
+    let table = String::from_utf8(output.stdout).unwrap();
+    assert!(table.contains("broken.conf:2") && table.contains("upgrade-stripped"), "{table}");
+}
+
+#[test]
 fn a_bad_flag_exits_with_2() {
     for arguments in [
         &["run", "--nonsense"][..],

@@ -7,9 +7,9 @@ mod doctor;
 mod explain;
 mod gone;
 mod lines;
+mod lint;
 mod log;
 mod replay;
-#[allow(dead_code, reason = "the commands that use it follow")]
 mod report;
 mod run;
 mod source;
@@ -51,6 +51,8 @@ enum Command {
     Top(TopArgs),
     /// Show the same for a capture or a pasted request and response, without root
     Replay(replay::ReplayArgs),
+    /// Say what is wrong for WebSocket in a proxy's configuration: nginx, HAProxy, Apache, Caddy, Traefik, Envoy and others
+    Lint(lint::LintArgs),
     /// Say what a cause means, what proves it and how to put it right; without one, list all
     Explain {
         /// The cause's code
@@ -168,6 +170,10 @@ impl Cli {
             Command::Tail(args) => tail::run(args, pipeline),
             Command::Top(args) => top::run(args, pipeline),
             Command::Replay(args) => replay::run(args),
+            Command::Lint(args) => match lint::run(args) {
+                Ok(code) => return code,
+                Err(error) => Err(error),
+            },
             Command::Doctor(args) => match doctor::run(args, pipeline) {
                 Ok(false) => return ExitCode::FAILURE,
                 Ok(true) => Ok(()),
