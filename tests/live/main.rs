@@ -12,6 +12,7 @@ mod doctor;
 mod frames;
 mod hostile;
 mod lifecycle;
+mod lint;
 mod lookalikes;
 mod loss;
 mod matrix;

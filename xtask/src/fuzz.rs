@@ -1,4 +1,4 @@
-//! `cargo xtask fuzz`: coverage-guided fuzzing (libFuzzer) of what reads bytes from the wire.
+//! `cargo xtask fuzz`: coverage-guided fuzzing (libFuzzer) of what reads bytes from the wire and configurations.
 //!
 //! The compiler's own coverage passes are asked for by flags that stable Rust has, so nothing but crates is
 //! needed. What is found interesting is kept in `target/fuzz/corpus`, what fails in `target/fuzz/findings`.
@@ -40,6 +40,8 @@ enum Target {
     Pairing,
     /// `wstap replay` on any file
     Capture,
+    /// `wstap lint` on any text
+    Lint,
 }
 
 impl Target {
@@ -49,6 +51,7 @@ impl Target {
             Self::Heads => "heads",
             Self::Pairing => "pairing",
             Self::Capture => "capture",
+            Self::Lint => "lint",
         }
     }
 
@@ -59,6 +62,7 @@ impl Target {
             Self::Heads => "fuzz/seeds/heads",
             Self::Pairing => "fuzz/seeds/pairing",
             Self::Capture => "tests/replay/cases",
+            Self::Lint => "tests/lint/wild",
         }
     }
 }

@@ -174,6 +174,7 @@ fn route(
     if !front.is_http() {
         // Bytes pass as they come.
         route.tls = Tls::Unknown;
+        route.arrived = Arrived::through(&route.host, |_, _| {});
         return Some(route);
     }
     headers(&mut route, front, back, &acls, port);

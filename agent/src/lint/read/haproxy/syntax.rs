@@ -62,7 +62,7 @@ fn words(line: &str) -> Result<Vec<String>, String> {
         match c {
             '#' => break,
             ' ' | '\t' => words.extend(word.take()),
-            '\\' => word.get_or_insert_default().extend(chars.next()),
+            '\\' => escape(&mut chars, word.get_or_insert_default()),
             '\'' => loop {
                 match chars.next() {
                     None => return Err("the quote has no end".to_owned()),
@@ -74,7 +74,7 @@ fn words(line: &str) -> Result<Vec<String>, String> {
                 match chars.next() {
                     None => return Err("the quote has no end".to_owned()),
                     Some('"') => break word.get_or_insert_default().push_str(""),
-                    Some('\\') => word.get_or_insert_default().extend(chars.next()),
+                    Some('\\') => escape(&mut chars, word.get_or_insert_default()),
                     Some(c) => word.get_or_insert_default().push(c),
                 }
             },
@@ -83,6 +83,17 @@ fn words(line: &str) -> Result<Vec<String>, String> {
     }
     words.extend(word);
     Ok(words)
+}
+
+/// What follows a backslash: before what has a meaning of its own it goes, before all else it stays (`\1` of a replacement).
+fn escape(chars: &mut std::str::Chars<'_>, word: &mut String) {
+    match chars.next() {
+        Some(c @ (' ' | '#' | '\\' | '"' | '\'')) => word.push(c),
+        other => {
+            word.push('\\');
+            word.extend(other);
+        }
+    }
 }
 
 #[cfg(test)]
