@@ -27,7 +27,7 @@ pub use self::{
 };
 use crate::diagnose::{Cause, Confidence};
 pub use crate::{
-    diagnose::{Change, Evidence, Outcome, Policy, ProxyChange, Scheme},
+    diagnose::{Alternative, Change, Evidence, Outcome, Policy, ProxyChange, Scheme},
     http::MAX_VALUE,
 };
 
@@ -114,6 +114,9 @@ pub struct HandshakeEvent {
     pub confidence: Option<Confidence>,
     /// The values that decided it.
     pub evidence: Vec<Evidence>,
+    /// Other causes that fit as well or nearly so, the likeliest first; at most three.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alternatives: Vec<Alternative>,
     /// One sentence: what was found, in the words of the field.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub summary: Option<Cow<'static, str>>,

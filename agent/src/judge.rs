@@ -7,13 +7,13 @@ use std::time::Duration;
 use crate::{
     config::OriginPolicy,
     diagnose::{
-        Scene, diagnose,
+        Outcome, Scene,
         ending::{Endings, Why},
         legs::{Joined, Legs},
         population::Population,
     },
     event::{ClosureEvent, Event, HandshakeEvent, origin},
-    handshake::{Closure, Connection, Observation},
+    handshake::{Answer, Closure, Connection, Exchange, Observation},
 };
 
 /// Judges observations with the configured policy and with what others show.
@@ -40,6 +40,10 @@ pub struct Judged {
 
 type Out<'a> = &'a mut dyn FnMut(Judged);
 
+fn is_switch(exchange: &Exchange) -> bool {
+    matches!(&exchange.answer, Answer::Response(response) if response.status == 101)
+}
+
 impl Judge {
     /// A judge that has seen nothing yet.
     pub fn new(policy: OriginPolicy) -> Self {
@@ -52,11 +56,20 @@ impl Judge {
     pub fn observe(&mut self, observation: Observation, out: Out<'_>) {
         match observation {
             Observation::Exchange(exchange) => {
-                let verdict = diagnose(&exchange, &self.population.evidence(&exchange));
-                self.population.observe(&exchange, &verdict);
-                let policy = &self.policy;
-                self.legs.take(exchange, verdict, &mut |joined| out(judged(policy, joined)));
+                let (policy, population) = (&self.policy, &mut self.population);
+                let switched = is_switch(&exchange);
+                if !switched {
+                    population.observe(&exchange, false);
+                }
+                let opened = switched.then(|| exchange.clone());
+                let others = |exchange: &Exchange| population.evidence(exchange);
+                let outcome =
+                    self.legs.take(exchange, &others, &mut |joined| out(judged(policy, joined)));
+                if let Some(exchange) = opened {
+                    population.observe(&exchange, outcome == Outcome::Accepted);
+                }
             }
+            Observation::Switched(switched) => self.legs.switched(switched),
             Observation::Closure(closure) => {
                 self.endings.take(closure, &mut |closure, why| out(ended(closure, why)));
             }
@@ -65,15 +78,17 @@ impl Judge {
 
     /// The time is `now`, since the Unix epoch: tells what waited long enough.
     pub fn tick(&mut self, now: Duration, out: Out<'_>) {
-        let policy = &self.policy;
-        self.legs.tick(now, &mut |joined| out(judged(policy, joined)));
+        let (policy, population) = (&self.policy, &self.population);
+        let others = |exchange: &Exchange| population.evidence(exchange);
+        self.legs.tick(now, &others, &mut |joined| out(judged(policy, joined)));
         self.endings.tick(now, &mut |closure, why| out(ended(closure, why)));
     }
 
     /// Nothing more will come: tells everything.
     pub fn finish(&mut self, out: Out<'_>) {
-        let policy = &self.policy;
-        self.legs.finish(&mut |joined| out(judged(policy, joined)));
+        let (policy, population) = (&self.policy, &self.population);
+        let others = |exchange: &Exchange| population.evidence(exchange);
+        self.legs.finish(&others, &mut |joined| out(judged(policy, joined)));
         self.endings.finish(&mut |closure, why| out(ended(closure, why)));
     }
 

@@ -95,6 +95,9 @@ impl SelfTest {
             Observation::Exchange(exchange) => {
                 (&exchange.connection, Some(&*exchange.request.path))
             }
+            Observation::Switched(switched) => {
+                (&switched.connection, Some(&*switched.request.path))
+            }
             Observation::Closure(closure) => {
                 (&closure.connection, closure.handshake.as_ref().map(|opened| &*opened.path))
             }

@@ -101,6 +101,8 @@ causes! {
     InvalidFrames = "invalid-frames",
     /// The server accepted and closed at once with a policy code.
     RejectedAfterAccept = "rejected-after-accept",
+    /// The server accepted and dropped the connection at once without a frame.
+    DroppedAfterAccept = "dropped-after-accept",
     /// The request's head is larger than the server takes.
     HeaderTooLarge = "header-too-large",
     /// Too many requests.
@@ -109,6 +111,8 @@ causes! {
     UpstreamUnavailable = "upstream-unavailable",
     /// The server failed.
     ServerError = "server-error",
+    /// The answer is not one of HTTP, and its words tell no cause.
+    AnswerMalformed = "answer-malformed",
     /// The client closed before the answer.
     ClientGaveUp = "client-gave-up",
     /// The server closed without a byte of answer.

@@ -20,11 +20,13 @@ pub use facts::{forwarded::scheme, origin::normalised as normalised_origin};
 pub use knowledge::fix::{Hop, Scene, Told};
 pub use knowledge::products;
 pub use weighing::{
-    diagnose,
-    verdict::{Change, EVIDENCE_VALUE, Evidence, Outcome, Policy, ProxyChange, Scheme, Verdict},
+    ALTERNATIVES, diagnose,
+    verdict::{
+        Alternative, Change, EVIDENCE_VALUE, Evidence, Outcome, Policy, ProxyChange, Scheme,
+        Verdict,
+    },
 };
 
-use evidence::changes;
-use facts::{case, client, forwarded, origin};
-use hypotheses::{accepted, comparison, refusal, silence, structure};
+use evidence::{changes, context};
+use facts::{case, client, features, forwarded, origin, words};
 use knowledge::{advice, fingerprint, proxies, servers};

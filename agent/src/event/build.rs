@@ -38,6 +38,7 @@ impl HandshakeEvent {
             cause: verdict.cause,
             confidence: verdict.confidence,
             evidence: verdict.evidence,
+            alternatives: verdict.alternatives,
             summary: (!verdict.summary.is_empty()).then_some(verdict.summary),
             disproof: verdict.disproof.map(Into::into),
             fix: verdict.fix.map(Into::into),

@@ -24,10 +24,25 @@ pub use wstap_common::frame::Violation;
 /// What the pairing tells.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Observation {
+    /// A 101 passed. Its [`Observation::Exchange`] follows when its first moments are over.
+    Switched(Switched),
     /// A handshake and what came back.
     Exchange(Exchange),
     /// An accepted connection ended.
     Closure(Closure),
+}
+
+/// A handshake that was answered with 101.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Switched {
+    /// Where it happened.
+    pub connection: Connection,
+    /// When the request's first byte was seen, since the Unix epoch.
+    pub time: Duration,
+    /// The request as this end saw it.
+    pub request: Arc<RequestHead>,
+    /// From the request's first byte to the answer's first byte.
+    pub duration: Duration,
 }
 
 /// The end of an accepted connection, as far as the frame walk and TCP show it.
@@ -158,6 +173,7 @@ impl Answer {
     fn held(&self) -> usize {
         match self {
             Self::Response(head) => head.held(),
+            Self::Malformed(bytes) => bytes.len(),
             _ => 0,
         }
     }
@@ -177,8 +193,9 @@ pub enum Answer {
     },
     /// No answer within the handshake timeout.
     TimedOut,
-    /// The server sent bytes, and they are not the head of a response: garbage, or a head that broke off.
-    Malformed,
+    /// The server sent bytes, and they are not the head of a response: another protocol's, or a head that broke off. The
+    /// first of them, at most [`BODY_PREFIX`](crate::http::BODY_PREFIX).
+    Malformed(Box<[u8]>),
     /// There was, or may have been, an answer, but the agent missed it.
     Unobserved,
 }
@@ -192,6 +209,10 @@ pub struct Opening {
     pub close: Option<EarlyClose>,
     /// The end of the connection, when it came within the first moments.
     pub end: Option<EarlyEnd>,
+    /// Data messages that the server had sent by the last that was told.
+    pub messages_from_server: u32,
+    /// Data messages that the client had sent by then.
+    pub messages_from_client: u32,
     /// Whether the first moments passed to their end and nothing of them was lost: what is not here did not
     /// happen.
     pub watched: bool,

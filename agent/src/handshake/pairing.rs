@@ -13,7 +13,7 @@ use wstap_common::record::{Kind, Owner, Record, Summary, flags, role};
 use zerocopy::FromBytes;
 
 use super::{
-    Answer, CloseBy, Connection, Exchange, Holder, Observation, Opened, Opening, Role,
+    Answer, CloseBy, Connection, Exchange, Holder, Observation, Opened, Opening, Role, Switched,
     h2::{ExtendedConnect, H2Connections},
     losses::Losses,
     pending::{Pending, Settled, Why},
@@ -252,10 +252,14 @@ impl Pairing {
         }
         self.held = (self.held + pending.held()).saturating_sub(held);
         self.counters.truncated_heads += u64::from(!truncated && pending.is_truncated());
-        let opened = pending.opened.as_ref().map(|opened| remembered(&opened.settled.request));
         let connection = state.connection.clone();
+        let offset = self.wall_offset_ns;
+        let switched =
+            pending.opened.as_ref().map(|opened| switched(&connection, &opened.settled, offset));
         self.tell(&connection, settled, out);
-        if let Some(handshake) = opened {
+        if let Some(switched) = switched {
+            let handshake = remembered(&switched.request);
+            out(Observation::Switched(switched));
             self.remember(record.cookie, Tunnel::new(connection, Some(handshake)));
         }
         self.set_deadline(record.cookie);
@@ -555,10 +559,19 @@ fn exchange(
     Exchange {
         connection: connection.clone(),
         time: wall(offset, done.first_ns),
-        request: Arc::new(done.request),
+        request: done.request,
         answer: done.answer,
         duration: Duration::from_nanos(done.answered_ns.saturating_sub(done.first_ns)),
         opening,
+    }
+}
+
+fn switched(connection: &Connection, done: &Settled, offset: i64) -> Switched {
+    Switched {
+        connection: connection.clone(),
+        time: wall(offset, done.first_ns),
+        request: Arc::clone(&done.request),
+        duration: Duration::from_nanos(done.answered_ns.saturating_sub(done.first_ns)),
     }
 }
 

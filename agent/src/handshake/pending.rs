@@ -3,7 +3,7 @@
 //! The kernel counts candidates (the record's epoch) and tells each half's bytes. Here the requests among them
 //! are told apart, the responses are counted off against them, and the handshakes get their answers.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
 use wstap_common::{
     record::{flags, half},
@@ -40,7 +40,7 @@ struct Handshake {
 
 /// A handshake with its answer.
 pub(super) struct Settled {
-    pub(super) request: RequestHead,
+    pub(super) request: Arc<RequestHead>,
     pub(super) first_ns: u64,
     pub(super) answer: Answer,
     pub(super) answered_ns: u64,
@@ -249,6 +249,21 @@ impl Pending {
         }
     }
 
+    /// A response whose head ended with the connection and not with an empty line.
+    fn broken_off(&self) -> Option<Response> {
+        let bytes = self.response.bytes();
+        let ended = self.end.is_some() && bytes.starts_with(STATUS_LINE) && !self.lost;
+        let whole = || http::parse_truncated_response(&[bytes, b"\r\n"].concat());
+        // Of a 101 that much is not enough.
+        if ended { whole().filter(|response| response.head.status != 101) } else { None }
+    }
+
+    /// The first bytes of an answer that is no response.
+    fn first_bytes(&self) -> Box<[u8]> {
+        let bytes = self.response.bytes();
+        bytes.get(..http::BODY_PREFIX).unwrap_or(bytes).into()
+    }
+
     /// Settles everything with what is known now. `losses` is the loss counter as of now, `window_ns` how long
     /// the first moments after a 101 last.
     pub(super) fn settle(
@@ -279,6 +294,7 @@ impl Pending {
         let mut first = true;
         for asked in std::mem::take(&mut self.asked) {
             let response = if first { self.read_response(false) } else { None };
+            let response = response.or_else(|| self.broken_off().filter(|_| first && answer_began));
             let (began, cut) = (first && answer_began, first && self.is_answer_cut());
             first = false;
             let Asked::Handshake(handshake) = asked else { continue };
@@ -290,7 +306,7 @@ impl Pending {
             let answer = match (why, self.end) {
                 _ if unseen || cut => Answer::Unobserved,
                 (Why::Abandoned, _) => Answer::Unobserved,
-                (Why::Ended | Why::Timeout, _) if began => Answer::Malformed,
+                (Why::Ended | Why::Timeout, _) if began => Answer::Malformed(self.first_bytes()),
                 // A client that stopped sending may still listen, but not for as long as this.
                 (Why::Ended | Why::Timeout, Some((by, initiator, _))) => {
                     Answer::Closed { by, initiator }
@@ -304,7 +320,7 @@ impl Pending {
                 _ => answered_ns,
             };
             settled.push(Settled {
-                request: handshake.head,
+                request: Arc::new(handshake.head),
                 first_ns: handshake.first_ns,
                 answer,
                 answered_ns,
@@ -336,7 +352,7 @@ impl Pending {
 
 fn answered(handshake: Handshake, head: ResponseHead, answered_ns: u64) -> Settled {
     Settled {
-        request: handshake.head,
+        request: Arc::new(handshake.head),
         first_ns: handshake.first_ns,
         answer: Answer::Response(head),
         answered_ns,

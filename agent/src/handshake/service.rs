@@ -40,6 +40,14 @@ impl Connection {
         }
     }
 
+    /// The address of the end that asks.
+    pub fn client(&self) -> std::net::IpAddr {
+        match self.role {
+            Role::Server => self.peer.ip(),
+            Role::Client => self.local.ip(),
+        }
+    }
+
     /// This host's end and the other one, as events name them: `ip:port`, or `unix:` and the server's name on
     /// the server's end and none on the client's.
     pub fn ends(&self) -> (String, String) {

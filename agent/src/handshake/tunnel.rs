@@ -82,6 +82,8 @@ pub(super) fn open(
         .or_else(|| violation(&summary.response))
         .or(undefined_rsv1.then_some(Violation::ReservedBits))
         .or_else(|| violation(&summary.request));
+    opening.messages_from_server = summary.response.messages;
+    opening.messages_from_client = summary.request.messages;
     if opening.close.is_none()
         && let Some((code, close_ns, sender)) = first_close(summary, role)
     {

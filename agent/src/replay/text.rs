@@ -22,6 +22,22 @@ struct Pair {
     response: Vec<u8>,
 }
 
+impl Pair {
+    /// What stands behind a handshake's head, where no status line follows, is an answer without a head: the request has no
+    /// content.
+    fn split_headless(&mut self) {
+        let end = self.request.windows(4).position(|four| four == b"\r\n\r\n");
+        if let Some(end) =
+            end.filter(|_| self.response.is_empty() && self.request.starts_with(b"GET "))
+        {
+            self.response = self.request.split_off(end + 4);
+            if self.response.trim_ascii().is_empty() {
+                self.response.clear();
+            }
+        }
+    }
+}
+
 pub(super) fn run(name: String, reader: impl Read, limits: Limits, out: Out<'_>) -> Report {
     let mut text = Vec::new();
     if let Err(source) = reader.take(TEXT_MAX).read_to_end(&mut text) {
@@ -46,7 +62,7 @@ pub(super) fn run(name: String, reader: impl Read, limits: Limits, out: Out<'_>)
         }
         record.kind = Kind::Closed as u8;
         // Without a response in the text it is not known whether there was one.
-        record.flags = flags::ANSWERED;
+        record.flags = if pair.response.is_empty() { flags::ANSWERED } else { 0 };
         pairing.record(&record, Summary::default().as_bytes(), out);
         record.flags = 0;
     }
@@ -99,6 +115,7 @@ fn pairs(text: &str) -> Vec<Pair> {
         }
     }
     for pair in &mut pairs {
+        pair.split_headless();
         end_head(&mut pair.request);
         end_head(&mut pair.response);
         forget_chunks(&mut pair.response);

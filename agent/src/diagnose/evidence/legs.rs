@@ -1,7 +1,7 @@
 //! The leg into a proxy and the leg to its backend, joined by `Sec-WebSocket-Key`: what the proxy changed.
 //!
-//! In: exchanges with their verdicts, as they are settled. Out: the same, a moment later, with what the other
-//! legs show. Bounds: [`KEYS`], [`LEGS`], [`KEPT`], [`BYTES`], [`HOLD`], [`HELD`]; a leg that is not found costs nothing
+//! In: exchanges, as they are settled. Out: the same with their verdicts, a moment later, when what the other legs show is
+//! known. Bounds: [`KEYS`], [`LEGS`], [`KEPT`], [`BYTES`], [`HOLD`], [`HELD`]; a leg that is not found costs nothing
 //! but the join.
 
 use std::{
@@ -14,12 +14,15 @@ use std::{
 
 use lru::LruCache;
 
-use crate::diagnose::{
-    Hop, ProxyChange, Verdict, changes,
-    products::{self, Proxy},
-};
 use crate::{
-    handshake::{Answer, Connection, Exchange},
+    diagnose::{
+        Hop, Outcome, PopulationEvidence, ProxyChange, Verdict, changes,
+        context::{Behind, Context},
+        features::Features,
+        products::{self, Proxy},
+        weighing::weigh,
+    },
+    handshake::{Answer, Connection, Exchange, Role, Switched},
     http::RequestHead,
 };
 
@@ -60,6 +63,9 @@ pub struct Joined {
     pub relayed: bool,
 }
 
+/// What a server did with others than an exchange.
+type Others<'a> = &'a dyn Fn(&Exchange) -> PopulationEvidence;
+
 /// One leg of a handshake.
 #[derive(Debug)]
 struct Leg {
@@ -93,6 +99,27 @@ impl Leg {
         }
     }
 
+    fn of_switched(switched: Switched) -> Self {
+        Self {
+            asked: switched.time,
+            answered: switched.time + switched.duration,
+            connection: switched.connection,
+            request: switched.request,
+            status: Some(101),
+            proxy: None,
+            verdict: None,
+        }
+    }
+
+    /// Whether it is the same leg, of the same connection and time.
+    fn is(&self, connection: &Connection, asked: Duration) -> bool {
+        self.connection.cookie == connection.cookie && self.asked == asked
+    }
+
+    fn upgrades(&self) -> bool {
+        self.request.headers.has_token("upgrade", "websocket")
+    }
+
     /// How many bytes it takes. What waits holds the same head, but need not.
     fn held(&self) -> usize {
         let verdict = self.verdict.as_deref().map_or(0, Verdict::held);
@@ -114,7 +141,7 @@ impl Leg {
 pub struct Legs {
     hasher: RandomState,
     keys: LruCache<u64, Vec<Leg>>,
-    held: VecDeque<(Duration, Exchange, Verdict)>,
+    held: VecDeque<(Duration, Exchange)>,
     /// How many bytes `keys` and `held` take.
     bytes: usize,
     now: Duration,
@@ -145,34 +172,87 @@ impl Legs {
         self.bytes
     }
 
-    /// Takes a judged exchange; hands on what need not wait any longer.
-    pub fn take(&mut self, exchange: Exchange, verdict: Verdict, out: &mut dyn FnMut(Joined)) {
-        self.remember(&exchange);
+    /// A 101 passed: the leg is known, and what becomes of it is not.
+    pub fn switched(&mut self, switched: Switched) {
+        let Some(key) = self.key(&switched.request) else { return };
+        self.remember(key, Leg::of_switched(switched));
+        self.bound();
+    }
+
+    /// Takes an exchange; hands on what need not wait any longer, judged by what `others` shows. Tells what became of it,
+    /// as far as that is known without its other legs.
+    pub fn take(
+        &mut self,
+        exchange: Exchange,
+        others: Others<'_>,
+        out: &mut dyn FnMut(Joined),
+    ) -> Outcome {
+        let key = self.key(&exchange.request);
+        if let Some(key) = key {
+            let legs = self.keys.peek(&key);
+            let known = |leg: &Leg| leg.is(&exchange.connection, exchange.time);
+            if !legs.is_some_and(|legs| legs.iter().any(known)) {
+                self.remember(key, Leg::of(&exchange));
+            }
+        }
         self.now = self.now.max(exchange.time + exchange.duration);
-        if verdict.cause.is_none() {
+        let switched = matches!(&exchange.answer, Answer::Response(head) if head.status == 101);
+        let mut outcome = Outcome::Rejected;
+        let mut waits = exchange.answer != Answer::Unobserved;
+        let mut verdict = None;
+        if switched || !waits {
+            let context = Context { population: others(&exchange), ..Context::default() };
+            let alone = weigh(&exchange, &context);
+            outcome = alone.outcome;
+            // The leg behind it failed, and what a proxy made of that is no success.
+            let failed_behind = switched && self.failed_behind(&exchange);
+            waits &= outcome == Outcome::Failed || failed_behind;
+            if let Some(key) = key.filter(|_| outcome == Outcome::Failed) {
+                self.said(key, &exchange, &alone);
+            }
+            verdict = Some(alone);
+        }
+        if let Some(verdict) = verdict.filter(|_| !waits) {
             let (changes, proxy, in_front) = (Vec::new(), None, Hop::None);
             out(Joined { exchange, verdict, changes, proxy, in_front, relayed: false });
         } else {
-            self.bytes += exchange.held() + verdict.held();
-            self.held.push_back((self.now + HOLD, exchange, verdict));
+            self.bytes += exchange.held();
+            self.held.push_back((self.now + HOLD, exchange));
         }
+        self.bound();
+        while self.held.len() > HELD || (self.bytes > BYTES && !self.held.is_empty()) {
+            self.forgotten += 1;
+            self.release(others, out);
+        }
+        self.tick(self.now, others, out);
+        outcome
+    }
+
+    /// Whether a leg behind this one was accepted and failed.
+    fn failed_behind(&self, exchange: &Exchange) -> bool {
+        let this = Leg::of(exchange);
+        let legs = self.key(&exchange.request).and_then(|key| self.keys.peek(&key));
+        legs.is_some_and(|legs| {
+            legs.iter().any(|leg| {
+                let failed = leg.verdict.as_ref().is_some_and(|v| v.outcome == Outcome::Failed);
+                failed && this.encloses(leg)
+            })
+        })
+    }
+
+    fn bound(&mut self) {
         while self.bytes > BYTES
             && let Some((_, legs)) = self.keys.pop_lru()
         {
             self.forget(&legs);
         }
-        while self.held.len() > HELD || (self.bytes > BYTES && !self.held.is_empty()) {
-            self.forgotten += 1;
-            self.release(out);
-        }
-        self.tick(self.now, out);
     }
 
     /// The time is `now`, since the Unix epoch: hands on what waited long enough.
-    pub fn tick(&mut self, now: Duration, out: &mut dyn FnMut(Joined)) {
+    pub fn tick(&mut self, now: Duration, others: Others<'_>, out: &mut dyn FnMut(Joined)) {
         self.now = self.now.max(now);
         while self.held.front().is_some_and(|(due, ..)| *due <= self.now) {
-            self.release(out);
+            self.release(others, out);
         }
         // The one that was longest not seen comes first.
         while let Some((_, legs)) = self.keys.peek_lru()
@@ -184,15 +264,13 @@ impl Legs {
     }
 
     /// Nothing more will come: hands on everything.
-    pub fn finish(&mut self, out: &mut dyn FnMut(Joined)) {
+    pub fn finish(&mut self, others: Others<'_>, out: &mut dyn FnMut(Joined)) {
         while !self.held.is_empty() {
-            self.release(out);
+            self.release(others, out);
         }
     }
 
-    fn remember(&mut self, exchange: &Exchange) {
-        let Some(key) = self.key(exchange) else { return };
-        let leg = Leg::of(exchange);
+    fn remember(&mut self, key: u64, leg: Leg) {
         let held = leg.held();
         if let Some(legs) = self.keys.get_mut(&key) {
             if legs.len() >= LEGS {
@@ -213,53 +291,116 @@ impl Legs {
         self.forgotten += u64::from(recent);
     }
 
-    fn key(&self, exchange: &Exchange) -> Option<u64> {
-        let key = exchange.request.key.as_ref()?.reveal();
+    fn key(&self, request: &RequestHead) -> Option<u64> {
+        let key = request.key.as_ref()?.reveal();
         (!EXAMPLE_KEYS.contains(&key)).then(|| self.hasher.hash_one(key))
     }
 
-    /// Hands on the one that waits longest.
-    fn release(&mut self, out: &mut dyn FnMut(Joined)) {
-        let Some((_, exchange, mut verdict)) = self.held.pop_front() else { return };
-        self.bytes -= exchange.held() + verdict.held();
-        let key = self.key(&exchange);
-        let legs = key.and_then(|key| self.keys.peek(&key));
-        let legs = legs.map(Vec::as_slice).unwrap_or_default();
-        let this = Leg::of(&exchange);
-        // Of a chain the nearest is answered last, and knows what those behind it know.
-        let (mut in_front, mut relayed) = (Hop::None, false);
-        match legs.iter().filter(|leg| this.encloses(leg)).max_by_key(|leg| leg.answered) {
-            Some(inner) => {
-                (in_front, relayed) = (Hop::of(this.proxy), true);
-                let same = inner.status == this.status;
-                let behind = inner.verdict.as_deref().filter(|_| same);
-                changes::answered_behind(&mut verdict, behind, inner.status);
-            }
-            None => changes::answered_alone(&mut verdict),
-        }
-        let mut outer: Vec<&Leg> = legs.iter().filter(|leg| leg.encloses(&this)).collect();
-        outer.sort_by_key(|leg| leg.asked);
-        // A server that takes two handshakes with one key at a time is not a chain of proxies.
-        let ambiguous =
-            outer.windows(2).any(|pair| matches!(pair, [a, b] if a.connection.service() == b.connection.service() && a.connection.role == b.connection.role));
-        let (mut found, mut proxy) = (Vec::new(), None);
-        if !ambiguous && let (Some(first), Some(nearest)) = (outer.first(), outer.last()) {
-            changes::refine(&mut verdict, &first.request, &exchange.request);
-            found = changes::between(&nearest.request, &exchange.request);
-            proxy = Some(nearest.connection.clone());
-            if !relayed {
-                in_front = Hop::of(nearest.proxy);
-            }
-        }
-        let own = |leg: &&mut Leg| {
-            leg.connection.cookie == exchange.connection.cookie && leg.asked == exchange.time
-        };
-        let legs = key.and_then(|key| self.keys.peek_mut(&key));
-        if let Some(leg) = legs.and_then(|legs| legs.iter_mut().find(own)) {
+    /// Remembers what was said of a leg, for the one before it.
+    fn said(&mut self, key: u64, exchange: &Exchange, verdict: &Verdict) {
+        let own = |leg: &&mut Leg| leg.is(&exchange.connection, exchange.time);
+        if let Some(leg) = self.keys.peek_mut(&key).and_then(|legs| legs.iter_mut().find(own)) {
             let before = leg.held();
             leg.verdict = Some(Box::new(verdict.clone()));
             self.bytes = self.bytes + leg.held() - before;
         }
-        out(Joined { exchange, verdict, changes: found, proxy, in_front, relayed });
+    }
+
+    /// Hands on the one that waits longest.
+    fn release(&mut self, others: Others<'_>, out: &mut dyn FnMut(Joined)) {
+        let Some((_, exchange)) = self.held.pop_front() else { return };
+        self.bytes -= exchange.held();
+        let key = self.key(&exchange.request);
+        let legs = key.and_then(|key| self.keys.peek(&key));
+        let legs = legs.map(Vec::as_slice).unwrap_or_default();
+        let this = Leg::of(&exchange);
+        let around = Around::of(legs, &this);
+        if around.is_subrequest(legs, &this) {
+            return;
+        }
+        let context = Context {
+            population: others(&exchange),
+            before: around.first.map(|first| &*first.request),
+            proven: around.is_proven(legs, &this),
+            behind: around
+                .behind
+                .map(|inner| Behind { verdict: inner.verdict.as_deref(), status: inner.status }),
+        };
+        let verdict = weigh(&exchange, &context);
+        let changes =
+            around.nearest.map(|nearest| changes::between(&nearest.request, &exchange.request));
+        let proxy = around.nearest.map(|nearest| nearest.connection.clone());
+        let relayed = around.behind.is_some();
+        let in_front = match around.nearest {
+            _ if relayed => Hop::of(this.proxy),
+            Some(nearest) => Hop::of(nearest.proxy),
+            None => Hop::None,
+        };
+        let changes = changes.unwrap_or_default();
+        if let Some(key) = key {
+            self.said(key, &exchange, &verdict);
+        }
+        out(Joined { exchange, verdict, changes, proxy, in_front, relayed });
+    }
+}
+
+/// The other legs of one leg.
+struct Around<'a> {
+    /// The first leg before it that was seen.
+    first: Option<&'a Leg>,
+    /// The leg into the proxy that made this one.
+    nearest: Option<&'a Leg>,
+    /// The leg that a proxy made to answer this one.
+    behind: Option<&'a Leg>,
+}
+
+impl<'a> Around<'a> {
+    fn of(legs: &'a [Leg], this: &Leg) -> Self {
+        // Of a chain the nearest is answered last, and knows what those behind it know.
+        let behind = legs.iter().filter(|leg| this.encloses(leg)).max_by_key(|leg| leg.answered);
+        let mut outer: Vec<&Leg> = legs.iter().filter(|leg| leg.encloses(this)).collect();
+        outer.sort_by_key(|leg| leg.asked);
+        // A server that takes two handshakes with one key at a time is not a chain of proxies.
+        let ambiguous = outer.windows(2).any(|pair| {
+            matches!(pair, [a, b] if a.connection.service() == b.connection.service()
+                && a.connection.role == b.connection.role)
+        });
+        let outer = if ambiguous { Vec::new() } else { outer };
+        Self { first: outer.first().copied(), nearest: outer.last().copied(), behind }
+    }
+
+    /// Whether `this` is a request that a proxy made on behalf of a handshake before it went on (nginx: `auth_request`):
+    /// its headers are the handshake's but for the hop-by-hop ones, its path is another one, and the handshake itself goes on
+    /// behind it, or is refused with the same word.
+    fn is_subrequest(&self, legs: &[Leg], this: &Leg) -> bool {
+        let Some(outer) = self.nearest else { return false };
+        let plain = Features::of(&this.request).any(Features::NO_UPGRADE) && outer.upgrades();
+        if !plain || outer.request.path == this.request.path {
+            return false;
+        }
+        let goes_on = legs
+            .iter()
+            .any(|leg| leg.asked >= this.answered && outer.encloses(leg) && leg.upgrades());
+        let refused = matches!(this.status, Some(401 | 403)) && outer.status == this.status;
+        goes_on || refused
+    }
+
+    /// Whether the process that took the leg into the proxy made this one: a key proves nothing, since a client may send
+    /// one key to two servers. Both sockets belong to one cgroup, and the client that sent the first is not in it.
+    fn is_proven(&self, legs: &[Leg], this: &Leg) -> bool {
+        let Some(outer) = self.nearest else { return false };
+        let made = |leg: &&Leg| {
+            leg.connection.role == Role::Client
+                && (leg.connection.cookie == this.connection.cookie
+                    || leg.connection.local == this.connection.peer)
+        };
+        let taken = outer.connection.cgroup;
+        let client = legs.iter().find(|leg| {
+            leg.connection.role == Role::Client && leg.connection.local == outer.connection.peer
+        });
+        outer.connection.role == Role::Server
+            && taken != 0
+            && legs.iter().find(made).is_some_and(|leg| leg.connection.cgroup == taken)
+            && client.is_none_or(|client| client.connection.cgroup != taken)
     }
 }

@@ -1,10 +1,11 @@
-//! What other handshakes say: a bounded memory of which paths refuse and accept which origins.
+//! What a server did with others: a bounded memory of what each path lets pass and what it refuses.
 //!
-//! In: exchanges with their verdicts. Out: the evidence that one refusal alone cannot give.
-//! Bounds: [`SERVERS`], [`PATHS`], [`ORIGINS`], [`ACCEPTED`], [`WINDOW`].
+//! In: exchanges, and whether they were accepted. Out: the evidence that one refusal alone cannot give.
+//! What was accepted is a fact of the server's. What was refused anybody can bring about: it takes certainty away, and
+//! makes another cause only when [`CLIENTS`] distinct ones were refused.
+//! Bounds: [`SERVERS`], [`PATHS`], [`ORIGINS`], [`ACCEPTED`], [`ANSWERS`], [`SUBPROTOCOLS_TAKEN`], [`WINDOW`].
 
 use std::{
-    collections::HashSet,
     hash::{BuildHasher, RandomState},
     num::NonZeroUsize,
     time::Duration,
@@ -12,14 +13,13 @@ use std::{
 
 use lru::LruCache;
 
-use crate::diagnose::{
-    Cause, Evidence, Outcome, Verdict,
-    case::{Case, Finding},
-    forwarded,
-    origin::{Authority, Origin},
-    refusal,
-};
 use crate::{
+    diagnose::{
+        features::Features,
+        forwarded,
+        origin::{Authority, Origin},
+        words,
+    },
     handshake::{Answer, Exchange, Service},
     http::RequestHead,
 };
@@ -31,29 +31,57 @@ pub const PATHS: NonZeroUsize = NonZeroUsize::new(64).unwrap();
 /// At most so many accepted origins, each with its path and the headers beside it, are remembered for a server, in
 /// the same way.
 pub const ACCEPTED: NonZeroUsize = NonZeroUsize::new(64).unwrap();
-/// At most so many origins are remembered as refused at a path; more are not needed, and do not count.
+/// At most so many origins, and so many clients, are remembered as refused at a path; more are not needed, and do not
+/// count.
 pub const ORIGINS: usize = 16;
+/// At most so many different answers of a path are remembered, in the same way.
+pub const ANSWERS: usize = 8;
+/// At most so many subprotocols that a path took are remembered; a path that takes more is not one that takes few.
+pub const SUBPROTOCOLS_TAKEN: usize = 16;
 /// A server is forgotten when this much time has passed since it was first seen: configurations change.
 pub const WINDOW: Duration = Duration::from_secs(600);
 /// A path "refuses every origin" from so many different ones on.
 const EVERY_ORIGIN: usize = 3;
+/// From so many clients, by their addresses, what was refused makes another cause.
+pub(in crate::diagnose) const CLIENTS: usize = 3;
 
-/// What other handshakes say about a refusal.
+/// What a server did with others than one handshake.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PopulationEvidence {
-    /// How many different origins this path refused, when it accepted nobody.
-    pub refuses_every_origin: Option<usize>,
+    /// What this path let pass.
+    pub(in crate::diagnose) passed_here: Features,
+    /// What other paths of this server let pass.
+    pub(in crate::diagnose) passed_elsewhere: Features,
+    /// This path accepted somebody.
+    pub(in crate::diagnose) accepts_here: bool,
+    /// A page of the server's own host, as `Host` had it, was accepted here: a rewritten `Host` can matter.
+    pub(in crate::diagnose) own_page_here: bool,
     /// The same origin was accepted at another path of the same server.
-    pub accepted_elsewhere: bool,
+    pub(in crate::diagnose) accepted_elsewhere: bool,
     /// The same origin was accepted at this very path.
-    pub accepted_here: bool,
+    pub(in crate::diagnose) accepted_here: bool,
     /// And so were all headers that an origin check may compare.
-    pub accepted_alike: bool,
-    /// Another path of the same server accepted somebody.
-    pub other_path_accepts: bool,
-    /// The same server refused a request at this path that was no handshake (its `Upgrade` was gone)
-    /// with the same status.
-    pub plain_refused: bool,
+    pub(in crate::diagnose) accepted_alike: bool,
+    /// [`CLIENTS`] clients with different origins were refused here, nobody was accepted, and another path accepts.
+    pub(in crate::diagnose) refuses_everybody: bool,
+    /// A sound handshake got the same answer here.
+    pub(in crate::diagnose) sound_refused: bool,
+    /// A sound handshake from a page of the server's own host got the same answer here.
+    pub(in crate::diagnose) own_page_refused: bool,
+    /// From so many clients a request that was no handshake (its `Upgrade` was gone) was refused here with the same
+    /// status.
+    pub(in crate::diagnose) plain_refusals: usize,
+    /// What subprotocols this path takes.
+    pub(in crate::diagnose) subprotocols: PathSubprotocols,
+}
+
+/// What subprotocols a path takes, as far as it was seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::diagnose) struct PathSubprotocols {
+    /// It chose some, and never went on without one that was offered.
+    pub(in crate::diagnose) selective: bool,
+    /// It took what this request offers, or took a request that offered none as this one does.
+    pub(in crate::diagnose) takes_this: bool,
 }
 
 /// What happened at one server.
@@ -65,11 +93,38 @@ struct Server {
     paths: LruCache<u64, Path>,
 }
 
-/// The refusals of one path.
+/// What one path took and refused.
 #[derive(Debug, Default)]
 struct Path {
-    refused: HashSet<u64>,
-    plain_refusals: HashSet<u16>,
+    passed: Features,
+    accepts: bool,
+    own_page: bool,
+    took: Vec<u64>,
+    took_none: bool,
+    /// It went on without a subprotocol that was offered.
+    indifferent: bool,
+    origins: Vec<u64>,
+    clients: Vec<u64>,
+    refusals: Vec<Refusal>,
+    /// Clients whose ordinary requests were refused, by status.
+    plain: Vec<(u16, u64)>,
+}
+
+/// One answer that a path gave to handshakes that it refused.
+#[derive(Debug)]
+struct Refusal {
+    answer: u64,
+    /// A handshake without a defect got it.
+    sound: bool,
+    /// And one from a page of the server's own host.
+    own_page: bool,
+}
+
+/// Adds `value` where it is new and there is room.
+fn add(values: &mut Vec<u64>, most: usize, value: u64) {
+    if values.len() < most && !values.contains(&value) {
+        values.push(value);
+    }
 }
 
 /// A bounded memory of recent handshakes.
@@ -101,11 +156,14 @@ impl Population {
         };
         let origin = self.origin(&exchange.request);
         let here = server.paths.peek(&path);
-        let refused = here.map_or(0, |p| p.refused.len());
         let accepted = || server.accepted.iter().map(|((origin, path, _), ())| (*origin, *path));
-        let accepts_here = accepted().any(|(_, p)| p == path);
-        PopulationEvidence {
-            refuses_every_origin: (!accepts_here && refused >= EVERY_ORIGIN).then_some(refused),
+        let elsewhere = server.paths.iter().filter(|(other, _)| **other != path);
+        let passed_elsewhere =
+            elsewhere.fold(Features::NONE, |passed, (_, path)| passed.with(path.passed));
+        let other_path_accepts =
+            server.paths.iter().any(|(other, seen)| *other != path && seen.accepts);
+        let mut evidence = PopulationEvidence {
+            passed_elsewhere,
             accepted_elsewhere: accepted().any(|(o, p)| o == origin && p != path),
             accepted_here: accepted().any(|pair| pair == (origin, path)),
             accepted_alike: server.accepted.contains(&(
@@ -113,19 +171,53 @@ impl Population {
                 path,
                 self.compared(&exchange.request),
             )),
-            other_path_accepts: accepted().any(|(_, p)| p != path),
-            plain_refused: status(exchange)
-                .is_some_and(|s| here.is_some_and(|p| p.plain_refusals.contains(&s))),
+            ..PopulationEvidence::default()
+        };
+        let Some(here) = here else { return evidence };
+        evidence.passed_here = here.passed;
+        evidence.accepts_here = here.accepts;
+        evidence.own_page_here = here.own_page;
+        evidence.refuses_everybody = !here.accepts
+            && other_path_accepts
+            && here.origins.len() >= EVERY_ORIGIN
+            && here.clients.len() >= CLIENTS;
+        if let Some(answer) = self.answer(exchange)
+            && let Some(refusal) = here.refusals.iter().find(|refusal| refusal.answer == answer)
+        {
+            evidence.sound_refused = refusal.sound;
+            evidence.own_page_refused = refusal.own_page;
         }
+        let status = status(exchange);
+        evidence.plain_refusals =
+            here.plain.iter().filter(|(plain, _)| Some(*plain) == status).count();
+        let offered = || exchange.request.subprotocols.iter();
+        evidence.subprotocols = PathSubprotocols {
+            selective: !here.took.is_empty()
+                && !here.indifferent
+                && here.took.len() < SUBPROTOCOLS_TAKEN,
+            takes_this: if exchange.request.subprotocols.is_empty() {
+                here.took_none
+            } else {
+                offered().any(|one| here.took.contains(&self.hasher.hash_one(one.reveal())))
+            },
+        };
+        evidence
     }
 
-    /// Remembers what became of `exchange`.
-    pub fn observe(&mut self, exchange: &Exchange, verdict: &Verdict) {
-        let Some(status) = status(exchange) else { return };
+    /// Remembers what became of `exchange`; `accepted`: a 101 that came to something.
+    pub fn observe(&mut self, exchange: &Exchange, accepted: bool) {
+        let switched = status(exchange) == Some(101);
+        let Some(answer) = self.answer(exchange) else { return };
+        // A 101 that failed is no refusal: the server took the request.
+        if switched && !accepted {
+            return;
+        }
         let (address, path) = self.place(exchange);
-        let origin = self.origin(&exchange.request);
-        let accepted = (verdict.outcome == Outcome::Accepted)
-            .then(|| (origin, path, self.compared(&exchange.request)));
+        let request = &*exchange.request;
+        let features = Features::of(request);
+        let origin = self.origin(request);
+        let compared = self.compared(request);
+        let client = self.hasher.hash_one(exchange.connection.client());
         let known = self.servers.peek(&address);
         if known.is_none_or(|known| exchange.time.saturating_sub(known.since) >= WINDOW) {
             let server = Server {
@@ -136,31 +228,70 @@ impl Population {
             let evicted = self.servers.push(address.clone(), server);
             self.forgotten += u64::from(evicted.is_some_and(|(other, _)| other != address));
         }
+        let chosen = match &exchange.answer {
+            Answer::Response(response) => response.subprotocols.first(),
+            _ => None,
+        };
+        let chosen = chosen.map(|chosen| self.hasher.hash_one(chosen.reveal()));
         let Some(server) = self.servers.get_mut(&address) else { return };
-        if let Some(accepted) = accepted {
-            server.accepted.put(accepted, ());
-            return;
-        }
-        // A 101 that failed is no refusal: the server took the origin.
-        if status == 101 {
-            return;
-        }
         if !server.paths.contains(&path) {
             self.forgotten += u64::from(server.paths.push(path, Path::default()).is_some());
         }
-        let Some(path) = server.paths.get_mut(&path) else { return };
-        if verdict.cause == Some(Cause::UpgradeStripped) {
-            if path.plain_refusals.len() < ORIGINS && status >= 400 {
-                path.plain_refusals.insert(status);
+        let Some(here) = server.paths.get_mut(&path) else { return };
+        if switched {
+            server.accepted.put((origin, path, compared), ());
+            here.accepts = true;
+            here.passed = here.passed.with(features);
+            here.own_page |= features.any(Features::OWN_PAGE);
+            match chosen {
+                Some(chosen) => add(&mut here.took, SUBPROTOCOLS_TAKEN, chosen),
+                None if request.subprotocols.is_empty() => here.took_none = true,
+                None => here.indifferent = true,
             }
-        } else if path.refused.len() < ORIGINS {
-            path.refused.insert(origin);
+            return;
+        }
+        if features.any(Features::NO_UPGRADE) {
+            if let Some(status) = status(exchange).filter(|status| *status >= 400)
+                && here.plain.len() < ORIGINS
+                && !here.plain.contains(&(status, client))
+            {
+                here.plain.push((status, client));
+            }
+            return;
+        }
+        add(&mut here.origins, ORIGINS, origin);
+        add(&mut here.clients, ORIGINS, client);
+        let sound = !features.any(Features::DEFECTS);
+        let own_page = sound && features.any(Features::OWN_PAGE);
+        if let Some(known) = here.refusals.iter_mut().find(|refusal| refusal.answer == answer) {
+            known.sound |= sound;
+            known.own_page |= own_page;
+        } else if here.refusals.len() < ANSWERS {
+            here.refusals.push(Refusal { answer, sound, own_page });
         }
     }
 
     /// The answering end and the path.
     fn place(&self, exchange: &Exchange) -> (Service, u64) {
         (exchange.connection.service(), self.hasher.hash_one(&*exchange.request.path))
+    }
+
+    /// What stands for an answer: its status and its words, without numbers, which are often another one each time.
+    fn answer(&self, exchange: &Exchange) -> Option<u64> {
+        let letters =
+            |text: &str| text.chars().filter(|c| c.is_ascii_alphabetic()).collect::<String>();
+        match &exchange.answer {
+            Answer::Response(response) if response.status == 101 => Some(101),
+            Answer::Response(response) => {
+                let text = letters(&words::message(response));
+                Some(self.hasher.hash_one((response.status, text)))
+            }
+            Answer::Malformed(bytes) => {
+                Some(self.hasher.hash_one((0_u16, letters(&words::of_bytes(bytes)))))
+            }
+            Answer::Closed { .. } => Some(self.hasher.hash_one("closed")),
+            Answer::TimedOut | Answer::Unobserved => None,
+        }
     }
 
     fn origin(&self, request: &RequestHead) -> u64 {
@@ -191,85 +322,4 @@ fn status(exchange: &Exchange) -> Option<u16> {
         Answer::Response(response) => Some(response.status),
         _ => None,
     }
-}
-
-/// Causes that lie in what an origin check compares. For an origin that is not allowed there are rules of its own.
-const COMPARED: &[Cause] = &[
-    Cause::OriginAbsent,
-    Cause::OriginStripped,
-    Cause::OriginNull,
-    Cause::OriginMalformed,
-    Cause::OriginRewritten,
-    Cause::HostRewritten,
-    Cause::PortMismatch,
-    Cause::ForwardedProtoMissing,
-    Cause::ForwardedProtoWrong,
-];
-
-/// Corrects a finding that was concluded from headers alone by what other handshakes show.
-pub(in crate::diagnose) fn correct(
-    finding: Finding,
-    population: &PopulationEvidence,
-    case: &Case<'_>,
-) -> Finding {
-    if !finding.presumed {
-        return finding;
-    }
-    let path = &*case.request.path;
-    let evidence = |what: &str| [Evidence::new("path", path), Evidence::new("others", what)];
-    let answer =
-        finding.evidence.iter().find(|e| e.name == "answer" || e.name == "status").cloned();
-    // What the server itself says stands.
-    if population.accepted_alike
-        && COMPARED.contains(&finding.cause)
-        && !refusal::speaks_of_origin(&case.words)
-    {
-        return Finding::likely(
-            Cause::Forbidden,
-            "the same Origin, Host and forwarded headers are accepted here at other times: the \
-             refusal is not about them",
-        )
-        .with(evidence("same headers accepted here at other times"))
-        .with(answer);
-    }
-    // A rewritten Host or a missing scheme refuses every origin of a path, too: those stand.
-    if !matches!(finding.cause, Cause::OriginNotAllowed | Cause::Forbidden) {
-        return finding;
-    }
-    if let Some(origins) = population.refuses_every_origin
-        && population.other_path_accepts
-    {
-        return Finding::likely(
-            Cause::RouteNotFound,
-            "this path refuses every origin while other paths of the server accept: \
-             no handler, or authorisation",
-        )
-        .with(evidence(&format!("{origins} origins refused here")))
-        .with(answer);
-    }
-    let place = match population {
-        PopulationEvidence { accepted_here: true, .. } => Some("here at other times"),
-        PopulationEvidence { accepted_elsewhere: true, .. } => Some("at another path"),
-        _ => None,
-    };
-    if let Some(place) = place
-        && finding.cause == Cause::OriginNotAllowed
-    {
-        return Finding::likely(
-            Cause::Forbidden,
-            format!("this origin is accepted {place}: the refusal is not about the origin"),
-        )
-        .with(evidence(&format!("same origin accepted {place}")))
-        .with(answer);
-    }
-    if population.plain_refused {
-        return Finding::likely(
-            Cause::Forbidden,
-            "ordinary requests are refused here in the same way: something in front of the \
-             handler refuses",
-        )
-        .with(evidence("ordinary request refused alike"))
-        .with(answer);
-    }
-    finding
 }

@@ -3,5 +3,7 @@
 
 pub(in crate::diagnose) mod case;
 pub(in crate::diagnose) mod client;
+pub(in crate::diagnose) mod features;
 pub(in crate::diagnose) mod forwarded;
 pub(in crate::diagnose) mod origin;
+pub(in crate::diagnose) mod words;

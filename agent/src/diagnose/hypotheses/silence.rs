@@ -1,63 +1,120 @@
-//! Handshakes without an answer: who left, and when.
+//! Handshakes without an answer, or with one that is no HTTP: who left, and when.
 
 use std::time::Duration;
 
-use crate::diagnose::{
-    Cause, Evidence,
-    case::{Case, Finding},
+use super::{
+    Finding,
+    Grounds::{Fits, Left},
+    Hypothesis,
 };
-use crate::handshake::{Answer, CloseBy, End, Role};
+use crate::{
+    diagnose::{
+        Cause,
+        Confidence::{Likely, Possible},
+        Evidence,
+        case::Case,
+    },
+    handshake::{Answer, CloseBy},
+};
+
+pub(super) const MALFORMED: Hypothesis = Hypothesis {
+    cause: Cause::AnswerMalformed,
+    usual: 20,
+    support: malformed,
+    ..Hypothesis::PLAIN
+};
+
+pub(super) const GAVE_UP: Hypothesis =
+    Hypothesis { cause: Cause::ClientGaveUp, usual: 48, support: gave_up, ..Hypothesis::PLAIN };
+
+pub(super) const UNANSWERED: Hypothesis =
+    Hypothesis { cause: Cause::Unanswered, usual: 20, support: unanswered, ..Hypothesis::PLAIN };
+
+pub(super) const TIMED_OUT: Hypothesis =
+    Hypothesis { cause: Cause::TimedOut, usual: 40, support: timed_out, ..Hypothesis::PLAIN };
 
 /// engine.io drops an upgrade that nobody handles after `destroyUpgradeTimeout`, 1000 ms by default.
 const DESTROY_UPGRADE: std::ops::Range<Duration> =
     Duration::from_millis(950)..Duration::from_millis(1300);
 
-/// Whether the end that made the request closed first.
-pub(in crate::diagnose) fn client_left(case: &Case<'_>) -> bool {
-    let client = match case.exchange.connection.role {
-        Role::Server => End::Peer,
-        Role::Client => End::Local,
-    };
-    matches!(&case.exchange.answer, Answer::Closed { initiator, .. } if *initiator == client)
+fn waited(case: &Case<'_>) -> String {
+    format!("{} ms", case.exchange.duration.as_millis())
 }
 
-/// What an answer means that is no HTTP head, or that broke off within it.
-pub(in crate::diagnose) fn garbled() -> Finding {
-    Finding::likely(
-        Cause::ServerError,
-        "the server's bytes are not the head of an answer: it broke off, or it does not speak HTTP/1.1",
+fn how(case: &Case<'_>) -> &'static str {
+    match &case.exchange.answer {
+        Answer::Closed { by: CloseBy::Fin, .. } => "FIN",
+        Answer::Closed { by: CloseBy::Rst, .. } => "RST",
+        _ => "the kernel's timeout",
+    }
+}
+
+/// What an answer means that is no HTTP head, when its words do not tell.
+fn malformed(case: &Case<'_>) -> Option<Finding> {
+    let Answer::Malformed(bytes) = &case.exchange.answer else { return None };
+    if bytes.starts_with(b"HTTP/") {
+        return None;
+    }
+    let (sure, summary) = if bytes.starts_with(&[0x15, 3]) {
+        (Likely, "the server answered with a TLS alert: it speaks TLS on this port")
+    } else {
+        (
+            Possible,
+            "the server's bytes are not the head of an HTTP answer: it may speak another protocol here",
+        )
+    };
+    Some(
+        Finding::new(Left, sure, summary)
+            .with([Evidence::new("answer", "(not a response head)"), case.path()]),
     )
-    .with([Evidence::new("answer", "(not a response head)")])
 }
 
-/// What a missing answer means, when the request's structure does not explain it.
-pub(in crate::diagnose) fn explain(case: &Case<'_>) -> Finding {
-    let waited = format!("{} ms", case.exchange.duration.as_millis());
-    let Answer::Closed { by, .. } = &case.exchange.answer else {
-        return Finding::certain(Cause::TimedOut, format!("no answer within {waited}"))
-            .with([Evidence::new("waited", &waited)]);
-    };
-    let how = match by {
-        CloseBy::Fin => "FIN",
-        CloseBy::Rst => "RST",
-        CloseBy::Timeout => "the kernel's timeout",
-    };
-    let evidence = [Evidence::new("waited", &waited)];
-    if client_left(case) {
-        return Finding::likely(
-            Cause::ClientGaveUp,
+fn timed_out(case: &Case<'_>) -> Option<Finding> {
+    let waited = waited(case);
+    match case.exchange.answer {
+        Answer::TimedOut => Some(
+            Finding::new(Fits, Likely, format!("no answer within {waited}"))
+                .with([Evidence::new("waited", &waited)]),
+        ),
+        _ if case.status() == Some(408) => Some(
+            Finding::new(Fits, Likely, "the server did not get the request in time")
+                .with([case.answer(), Evidence::new("waited", &waited)]),
+        ),
+        _ => None,
+    }
+}
+
+fn gave_up(case: &Case<'_>) -> Option<Finding> {
+    if !case.client_left() {
+        return None;
+    }
+    let (waited, how) = (waited(case), how(case));
+    Some(
+        Finding::new(
+            Fits,
+            Likely,
             format!("the requesting end closed ({how}) after {waited}, before any answer"),
         )
-        .with([Evidence::new("closed by", &format!("client, {how}"))])
-        .with(evidence);
+        .with([
+            Evidence::new("closed by", &format!("client, {how}")),
+            Evidence::new("waited", &waited),
+        ]),
+    )
+}
+
+fn unanswered(case: &Case<'_>) -> Option<Finding> {
+    if !case.server_closed() {
+        return None;
     }
+    let (waited, how) = (waited(case), how(case));
     let mut summary = format!("the server closed ({how}) after {waited} without a byte");
     if DESTROY_UPGRADE.contains(&case.exchange.duration) {
         summary.push_str(
             "; engine.io drops an upgrade that nobody handles after one second: look at the path",
         );
     }
-    Finding::certain(Cause::Unanswered, summary)
-        .with([Evidence::new("closed by", &format!("server, {how}"))])
-        .with(evidence)
+    Some(Finding::new(Left, Likely, summary).with([
+        Evidence::new("closed by", &format!("server, {how}")),
+        Evidence::new("waited", &waited),
+    ]))
 }

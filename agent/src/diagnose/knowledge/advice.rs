@@ -48,6 +48,8 @@ pub(in crate::diagnose) const fn disproof(cause: Cause) -> Option<&'static str> 
             "the leg to the backend shows the same bytes: then the backend does it, else a hop"
         }
         Cause::RejectedAfterAccept => "the server closes every connection so, also after real work",
+        Cause::DroppedAfterAccept => "the client closed first, or frames passed",
+        Cause::AnswerMalformed => "another client gets an HTTP answer on this port",
         Cause::HeaderTooLarge => "the same request with less cookies is refused too",
         Cause::RateLimited => "the first request after a pause is refused too",
         Cause::UpstreamUnavailable => {

@@ -42,17 +42,6 @@ impl Fingerprint {
         fix: None,
     };
 
-    /// Whether its words leave no doubt what was refused, whatever else the request is.
-    pub(in crate::diagnose) fn is_plain(&self) -> bool {
-        matches!(
-            self.says,
-            Says::Host
-                | Says::Origin(_, Confidence::Certain)
-                | Says::Cause(_, Confidence::Certain)
-                | Says::Proxy(_, Confidence::Certain, _)
-        )
-    }
-
     fn fits(&self, request: &RequestHead, response: &ResponseHead, words: &str) -> bool {
         // What is cheap and rarely fits comes first: a storm of refusals asks every row.
         (self.status.is_empty() || self.status.contains(&response.status))

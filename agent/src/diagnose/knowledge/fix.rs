@@ -291,6 +291,10 @@ const fn advice(cause: Cause) -> Option<Advice> {
         Cause::RejectedAfterAccept => {
             Advice::to_all("look at the close code in the application's own list")
         }
+        Cause::DroppedAfterAccept => Advice::to_all(
+            "look at the server's log at this time: what it expects right after the 101",
+        ),
+        Cause::AnswerMalformed => Advice::to_all("check that this port speaks HTTP, without TLS"),
         Cause::HeaderTooLarge => {
             Advice::to_all("send fewer or smaller cookies, or raise the limit of who answered")
                 .answering(|p| p.head)

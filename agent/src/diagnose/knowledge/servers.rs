@@ -67,9 +67,9 @@ const WORDS: &[Fingerprint] = answers! {
         => Origin(HostPort, Certain), "request Origin is not authorized for Host";
     "coder/websocket" [403] Have("failed to parse origin header")
         => Origin(HostPort, Certain), "failed to parse Origin header";
-    // Upgrade answers 403 for CheckOrigin alone.
+    // Upgrade answers 403 for CheckOrigin alone, which the program may have written itself.
     "gorilla/websocket" [403] Body("forbidden"), headers = GORILLA
-        => Origin(HostPort, Certain), "Forbidden with Sec-Websocket-Version: CheckOrigin said no";
+        => Origin(HostPort, Likely), "Forbidden with Sec-Websocket-Version: CheckOrigin said no";
     "gorilla/websocket" [500] Body("internal server error"), headers = GORILLA
         => Says::Cause(ServerError, Likely), "the connection cannot be hijacked: a middleware wraps it";
     "gorilla/websocket" [400] Body("bad request"), headers = GORILLA => Refused(Unknown), "";
@@ -93,7 +93,7 @@ const WORDS: &[Fingerprint] = answers! {
         => Origin(ForwardedSchemeHostPort, Certain), "not an accepted origin";
     // action_cable/connection/base.rb answers 404 to whatever it refuses.
     "actioncable" [404] Body("page not found"), headers = &[("content-type", Is("text/plain"))]
-        => Origin(SchemeHostPort, Likely), "Page not found: ActionCable's answer to a refused origin";
+        => Refused(SchemeHostPort), "Page not found: ActionCable's answer to whatever it refuses";
     "spring" [403] Body("invalid cors request")
         => Origin(SchemeHostPort, Likely), "Invalid CORS request";
     "vert.x" [403] Have("cors rejected - invalid origin")
@@ -112,6 +112,9 @@ const WORDS: &[Fingerprint] = answers! {
         => Origin(AllowList, Likely), "Forbidden, from Ratchet: OriginCheck said no";
     "websocket-node" [403] Have("origin"), headers = &[("x-websocket-reject-reason", Has("origin"))]
         => Origin(AllowList, Likely), "X-WebSocket-Reject-Reason names the origin";
+    // src/ws/cockpithandlers.c: Origin against scheme and Host; X-Forwarded-Proto counts with ProtocolHeader only.
+    "cockpit" [403] Have("received invalid websocket request")
+        => Refused(SchemeHostPort), "Received invalid WebSocket request";
     // The host.
     "starlette" [400] Body("invalid host header") => Host, "Invalid host header";
     "rails" [403] Have("blocked host") => Host, "Blocked host";

@@ -20,8 +20,8 @@ pub struct Verdict {
     pub confidence: Option<Confidence>,
     /// The two or three values that decided it.
     pub evidence: Vec<Evidence>,
-    /// Whether the cause was concluded from headers alone: the server did not say which check refused.
-    pub presumed: bool,
+    /// Other causes that fit the answer as well or nearly so, the likeliest first.
+    pub alternatives: Vec<Alternative>,
     /// One sentence: what was found. Empty for an accepted handshake.
     pub summary: Cow<'static, str>,
     /// What would show that the cause is another one.
@@ -38,6 +38,15 @@ impl Verdict {
         let evidence = self.evidence.iter().map(|one| size_of::<Evidence>() + one.value.len());
         size_of::<Self>() + self.summary.len() + evidence.sum::<usize>()
     }
+}
+
+/// Another cause that fits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Alternative {
+    /// The cause.
+    pub cause: Cause,
+    /// How sure it is: never more than the first.
+    pub confidence: Confidence,
 }
 
 /// What became of an opening handshake.
