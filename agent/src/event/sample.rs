@@ -20,6 +20,7 @@ pub(crate) fn refused() -> HandshakeEvent {
         status: Some(403),
         cause: Some(Cause::OriginNotAllowed),
         confidence: Some(Confidence::Certain),
+        alternatives: Vec::new(),
         evidence: vec![Evidence {
             name: "Origin".into(),
             value: "https://evil.example".to_owned(),
@@ -55,6 +56,7 @@ pub(crate) fn accepted() -> HandshakeEvent {
         status: Some(101),
         cause: None,
         confidence: None,
+        alternatives: Vec::new(),
         evidence: Vec::new(),
         fix: None,
         origin: Some("https://app.example".to_owned()),

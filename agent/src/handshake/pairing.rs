@@ -52,8 +52,9 @@ const HELD_MAX: usize = 64 * 1024 * 1024;
 /// How long an answer may be without all of the content that fingerprints want, once its head is there.
 const CONTENT_WAIT: Duration = Duration::from_millis(500);
 
-/// How long after a 101 its first moments last.
-const OPENING: Duration = Duration::from_secs(1);
+/// How long after a 101 its first moments last: a server that asks others whether it should have accepted says so a second
+/// later.
+const OPENING: Duration = Duration::from_millis(1500);
 
 /// How long a socket that the kernel closed before either end's FIN or RST passed waits for the RST: a close
 /// that aborts (unread data, SO_LINGER 0) changes the state first and sends the RST after it.

@@ -111,6 +111,7 @@ fn replay(file: &[u8]) -> Said {
     let report = run_reader("test", file, Limits::default(), &mut |said| match said {
         Observation::Exchange(exchange) => exchanges.push(exchange),
         Observation::Closure(closure) => closures.push(closure),
+        Observation::Switched(_) => {}
     });
     Said { exchanges, closures, report }
 }

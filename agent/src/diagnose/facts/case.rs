@@ -30,6 +30,8 @@ pub(in crate::diagnose) struct Case<'a> {
     pub(in crate::diagnose) words: String,
     /// What the server's own words speak of.
     pub(in crate::diagnose) topics: Topics,
+    /// The server chose no words of its own.
+    pub(in crate::diagnose) wordless: bool,
     /// The known answer that this one is.
     pub(in crate::diagnose) fingerprint: Option<&'static Fingerprint>,
 }
@@ -43,7 +45,7 @@ impl<'a> Case<'a> {
         };
         let switched = response.is_some_and(|response| response.status == 101);
         let (mut words, mut topics) = (String::new(), Topics::NONE);
-        let mut fingerprint = None;
+        let (mut fingerprint, mut wordless) = (None, true);
         let said = match (&exchange.answer, response) {
             (Answer::Malformed(text), _) => Some(words::of_bytes(text)),
             (_, Some(response)) if !switched => {
@@ -63,6 +65,7 @@ impl<'a> Case<'a> {
             let own = response.is_some_and(|r| {
                 words::is_phrase(&said) && !(words::is_unauthorized(&said) && r.status != 401)
             });
+            wordless = own || said.trim().is_empty();
             let said = if own { String::new() } else { said };
             let offered: Vec<&str> = request.subprotocols.iter().map(|one| one.reveal()).collect();
             topics = words::topics(&said, &offered);
@@ -77,6 +80,7 @@ impl<'a> Case<'a> {
             host: request.headers.first("host").and_then(Authority::parse),
             words,
             topics,
+            wordless,
             fingerprint,
         }
     }

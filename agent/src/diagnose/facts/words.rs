@@ -316,7 +316,7 @@ fn protocol(near: &Near<'_>, offered: &[&str]) -> Topics {
         let number = near.word(2).bytes().all(|digit| digit.is_ascii_digit()) && !near.word(2).is_empty();
         return if number || near.denied() { Topics::VERSION } else { Topics::NONE };
     }
-    if matches!(before, "http" | "https" | "tls" | "ssl" | "transfer" | "switching") || matches!(after, "violation" | "error") {
+    if matches!(before, "http" | "https" | "tls" | "ssl" | "transfer" | "switching") || matches!(after, "violation" | "error" | "upgrade") {
         return Topics::NONE;
     }
     let named = offered.iter().any(|name| name.eq_ignore_ascii_case(before) || name.eq_ignore_ascii_case(after));
@@ -343,6 +343,7 @@ mod tests {
             ("failed to handle websocket: Unsupported protocol version 6", Topics::VERSION),
             ("Unsupported WebSocket version", Topics::VERSION),
             ("Switching Protocols", Topics::NONE),
+            ("Protocol upgrade required", Topics::UPGRADE),
             ("token expired", Topics::CREDENTIALS),
             ("Unexpected token < in JSON", Topics::NONE),
             ("Can \"Upgrade\" only to \"WebSocket\".", Topics::UPGRADE),

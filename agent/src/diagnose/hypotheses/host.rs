@@ -163,7 +163,7 @@ fn rewritten(case: &Case<'_>) -> Option<Finding> {
             None
         }
         Sign::Inner => {
-            let grounds = if spoken { Fits } else { Guess };
+            let grounds = if spoken { check.grounds } else { Guess };
             let found = "Host is an inner name: a hop may have rewritten it, and the server may compare it with Origin";
             Some(Finding::new(grounds, Possible, found).with(evidence).with([case.answer()]))
         }

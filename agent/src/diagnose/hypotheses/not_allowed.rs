@@ -9,6 +9,7 @@ use super::{
 use crate::diagnose::{
     Cause,
     Confidence::{Certain, Likely, Possible},
+    Evidence,
     case::Case,
     client::{self, FetchSite},
     features::Features,
@@ -23,6 +24,7 @@ pub(super) const NOT_ALLOWED: Hypothesis = Hypothesis {
     named_by: Topics::ORIGIN,
     support: not_allowed,
     against: allowed,
+    part_of: &[Cause::OriginRewritten],
     ..Hypothesis::PLAIN
 };
 
@@ -69,7 +71,16 @@ fn not_allowed(case: &Case<'_>) -> Option<Finding> {
             || case.context.before.is_some()
             || other_site
             || host.is_none_or(|host| host.seclusion() != Seclusion::Loopback);
-        let (summary, sure) = if marked || !check.is_known() {
+        // A proxy is there, and Host is none that a page could be of.
+        let rewritten = (case.features.any(Features::PROXIED) || case.context.before.is_some())
+            && !other_site
+            && !check.is_known()
+            && host.is_some_and(|host| host.seclusion() > origin.authority.seclusion());
+        let (summary, sure) = if rewritten {
+            let summary =
+                format!("the page is not of {name}: it is foreign, or a hop rewrote Host");
+            (summary, Possible)
+        } else if marked || !check.is_known() {
             (format!("the page is not of {name}, and the server takes no foreign page"), Likely)
         } else {
             // Nothing on the wire tells a rewritten Host from a foreign page.
@@ -79,7 +90,13 @@ fn not_allowed(case: &Case<'_>) -> Option<Finding> {
         };
         (check.grounds, sure, summary)
     };
-    Some(Finding::new(grounds, check.sure.min(sure), summary).with(evidence))
+    let before = case.context.before.and_then(|before| before.headers.first("host"));
+    let before = before.filter(|before| Some(*before) != case.request.headers.first("host"));
+    Some(
+        Finding::new(grounds, check.sure.min(sure), summary)
+            .with(evidence)
+            .with(before.map(|host| Evidence::new("Host (before the proxy)", host))),
+    )
 }
 
 /// The server has a list, and neither `Host` nor the scheme of the connection counts.

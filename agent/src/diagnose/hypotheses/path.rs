@@ -11,6 +11,7 @@ use crate::diagnose::{
     Evidence,
     case::Case,
     features::Features,
+    fingerprint::Says,
     words::Topics,
 };
 
@@ -43,6 +44,7 @@ fn not_found(case: &Case<'_>) -> Option<Finding> {
     }
     let (grounds, summary) = match status? {
         404 | 410 => (Fits, "no handler at this path"),
+        405 if case.features.any(Features::OTHER_METHOD) => return None,
         405 => (Fits, "the handler at this path takes no GET"),
         403 if case.context.population.refuses_everybody => (
             Fits,
@@ -50,7 +52,14 @@ fn not_found(case: &Case<'_>) -> Option<Finding> {
         ),
         _ => return None,
     };
-    Some(Finding::new(grounds, Likely, summary).with(evidence))
+    // A known server says so to whatever it refuses.
+    let known = case.fingerprint.is_some_and(|known| matches!(known.says, Says::Refused(_)));
+    let sure = if known && case.fingerprint.is_some_and(|k| !k.quote.is_empty()) {
+        Possible
+    } else {
+        Likely
+    };
+    Some(Finding::new(grounds, sure, summary).with(evidence))
 }
 
 fn found_for_others(case: &Case<'_>, _: &Finding, found: &mut Vec<Contradiction>) {

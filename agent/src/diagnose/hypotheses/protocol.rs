@@ -114,7 +114,7 @@ fn version(case: &Case<'_>) -> Option<Finding> {
             };
     // To such a server the handshake has no origin at all, whatever its words say of it.
     let of_origin = case.topics.any(Topics::ORIGIN);
-    if draft_origin && grounds == Guess {
+    if draft_origin && grounds <= Guess {
         (grounds, sure) = (if of_origin { Spoken } else { Fits }, Likely);
     }
     let found = format!("the request speaks version {} of the protocol", asked.unwrap_or("(none)"));

@@ -10,7 +10,6 @@ use crate::diagnose::{
     Confidence::{Certain, Likely, Possible},
     Evidence,
     case::Case,
-    features::Features,
     fingerprint::{Comparison, Says},
     words::Topics,
 };
@@ -107,7 +106,7 @@ fn forbidden(case: &Case<'_>) -> Option<Finding> {
     let (grounds, sure, summary) = match status? {
         402 | 451 => (Fits, Likely, "the server refused"),
         403 => {
-            (Left, Possible, "refused without a word: authorisation, or no handler at this path")
+            (Guess, Possible, "refused without a word: authorisation, or no handler at this path")
         }
         400 if matches!(known, Some(Says::Refused(comparison)) if *comparison != Comparison::Unknown) => {
             (Left, Possible, "refused without a word")
@@ -133,7 +132,7 @@ fn session(case: &Case<'_>) -> Option<Finding> {
     let door = matches!(case.status(), Some(400 | 401 | 403)) && case.topics.is_empty();
     (door && case.request.path.contains(".io/")).then(|| {
         Finding::new(
-            if case.features.any(Features::FOREIGN) { Guess } else { Left },
+            Guess,
             Possible,
             "refused without a word, and the request names a session that this replica may not know",
         )

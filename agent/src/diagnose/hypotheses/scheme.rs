@@ -2,7 +2,7 @@
 
 use super::{
     Finding,
-    Grounds::{Fits, Guess},
+    Grounds::Guess,
     Hypothesis,
     check::{Check, check},
     host::compared,
@@ -112,7 +112,7 @@ fn untrusted(case: &Case<'_>) -> Option<Finding> {
         && compared(case, &check, origin).is_some_and(|host| host.port == origin.authority.port)
     {
         let summary = "origin, host and scheme agree as the proxy told them: the server may not believe the proxy";
-        return Some(Finding::new(check.grounds.min(Fits), Possible, summary).with([
+        return Some(Finding::new(check.grounds.min(Guess), Possible, summary).with([
             case.header("Origin"),
             case.header("X-Forwarded-Proto"),
             case.answer(),

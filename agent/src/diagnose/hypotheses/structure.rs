@@ -1,6 +1,6 @@
 //! How well an answer fits a request that lacks what RFC 6455 section 4.1 wants.
 
-use super::Grounds::{self, Fits, Guess, Means, Spoken};
+use super::Grounds::{self, Fits, Guess, Left, Means, Spoken};
 use crate::diagnose::{
     Confidence::{self, Certain, Likely, Possible},
     case::Case,
@@ -20,6 +20,8 @@ pub(super) fn fit(case: &Case<'_>, named_by: Topics) -> (Grounds, Confidence) {
     match status {
         Some(400 | 426 | 500) => (Fits, Likely),
         Some(200..=299 | 304 | 501) => (Fits, Likely),
+        // A server that refuses without a word has usually looked at more than the form.
+        Some(403) => (Left, Possible),
         Some(_) => (Guess, Possible),
         None if case.server_closed() || case.is_headless() => (Fits, Likely),
         None => (Guess, Possible),
@@ -31,6 +33,7 @@ pub(super) fn fit(case: &Case<'_>, named_by: Topics) -> (Grounds, Confidence) {
 pub(super) fn ordinary_fit(case: &Case<'_>, named_by: Topics) -> (Grounds, Confidence) {
     match fit(case, named_by) {
         (Guess, _) if matches!(case.status(), Some(404 | 405)) => (Fits, Likely),
+        (Left, _) => (Guess, Possible),
         (Fits, _) if case.status() == Some(426) => (Means, Certain),
         fit => fit,
     }

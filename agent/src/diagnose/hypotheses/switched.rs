@@ -51,6 +51,9 @@ fn frames(case: &Case<'_>) -> Option<Finding> {
 /// An end so soon after the 101 is no application's: nothing was said, and nothing can have been waited for.
 const AT_ONCE: Duration = Duration::from_millis(150);
 
+/// And an end within this time is one where others at this path live longer.
+const SOON: Duration = Duration::from_secs(1);
+
 /// The first end of the connection, when it came from the server's side and no frame had passed.
 fn dropped_by_server(case: &Case<'_>) -> Option<EarlyEnd> {
     let opening = case.opening()?;
@@ -82,7 +85,8 @@ fn left_after_http10(case: &Case<'_>) -> Option<Finding> {
 /// Some applications live so short: later than at once it counts only where others at this path live longer.
 fn dropped(case: &Case<'_>) -> Option<Finding> {
     let end = dropped_by_server(case)?;
-    if end.after > AT_ONCE && !case.context.population.accepts_here {
+    let alive = case.context.population.accepts_here && end.after <= SOON;
+    if end.after > AT_ONCE && !alive {
         return None;
     }
     let after = milliseconds(end.after);

@@ -88,9 +88,12 @@ fn connection(case: &Case<'_>) -> Option<Finding> {
         return None;
     }
     let (grounds, sure) = match case.status() {
-        Some(404 | 405) => fit(case, CONNECTION.named_by),
+        Some(403..=405) => fit(case, CONNECTION.named_by),
         _ => ordinary_fit(case, CONNECTION.named_by),
     };
+    // What drops the one drops the other.
+    let alone = !case.features.any(Features::NO_UPGRADE);
+    let sure = if alone { sure } else { sure.min(Confidence::Likely) };
     let taken = taken(case, "connection", "upgrade");
     let summary = if taken {
         "a proxy on this host changed Connection"

@@ -6,8 +6,8 @@
 
 use crate::diagnose::{
     Cause::{
-        AuthRequired, CorsMiddleware, Forbidden, HeaderTooLarge, MethodNotGet, RateLimited,
-        RouteNotFound, ServerError, SessionUnknown, SubprotocolRequired, UpgradeIgnored,
+        AuthRequired, CorsMiddleware, Forbidden, HeaderTooLarge, MethodNotGet, RouteNotFound,
+        ServerError, SessionUnknown, SubprotocolRequired, UpgradeIgnored,
     },
     Confidence::{Certain, Likely},
 };
@@ -160,8 +160,6 @@ const WORDS: &[Fingerprint] = answers! {
         => Says::Cause(HeaderTooLarge, Certain), "Request Header Or Cookie Too Large";
     "apache" [400] Have("size of a request header field exceeds server limit")
         => Says::Cause(HeaderTooLarge, Certain), "Size of a request header field exceeds server limit";
-    "" [431] Any => Says::Cause(HeaderTooLarge, Certain), "Request Header Fields Too Large";
-    "" [429] Any => Says::Cause(RateLimited, Certain), "Too Many Requests";
     "oauth2-proxy" [401 403] Have("oauth2-proxy")
         => Says::Cause(AuthRequired, Likely), "oauth2-proxy's sign-in page";
 };

@@ -2,13 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{CERTAIN, LIKELY, exchange, request, response, said, switching};
+use super::{CERTAIN, LIKELY, closed, exchange, request, response, said, switching};
 use crate::{
     diagnose::{
-        Change, PopulationEvidence, diagnose,
+        Change, PopulationEvidence,
         legs::{BYTES, HELD, HOLD, Joined, KEPT, KEYS, Legs},
     },
-    handshake::{Answer, Exchange, Role},
+    handshake::{Answer, End, Exchange, Role},
     http::{RequestHead, ResponseHead, Secret, parse_request},
 };
 
@@ -16,10 +16,13 @@ fn refused() -> ResponseHead {
     response(403, &[], "Cross origin websockets not allowed")
 }
 
+const PROXY: u64 = 7;
+
 /// The leg into the proxy, from 1000.000 s to 1000.010 s.
 fn front(head: RequestHead, answer: ResponseHead) -> Exchange {
     let mut leg = exchange(head, Answer::Response(answer));
     leg.connection.cookie = 10;
+    leg.connection.cgroup = PROXY;
     leg.connection.local = "10.0.0.5:80".parse().unwrap();
     leg.duration = Duration::from_millis(10);
     leg
@@ -35,14 +38,18 @@ fn back(head: RequestHead, answer: ResponseHead) -> Exchange {
     leg
 }
 
+/// Nothing is known of what servers did with others.
+fn nobody(_: &Exchange) -> PopulationEvidence {
+    PopulationEvidence::default()
+}
+
 fn join(exchanges: Vec<Exchange>) -> Vec<Joined> {
     let mut legs = Legs::default();
     let mut out = Vec::new();
     for exchange in exchanges {
-        let verdict = diagnose(&exchange, &PopulationEvidence::default());
-        legs.take(exchange, verdict, &mut |joined| out.push(joined));
+        legs.take(exchange, &nobody, &mut |joined| out.push(joined));
     }
-    legs.finish(&mut |joined| out.push(joined));
+    legs.finish(&nobody, &mut |joined| out.push(joined));
     out
 }
 
@@ -57,29 +64,45 @@ fn both_legs_make_it_certain() {
     let evil = &[("Origin", "https://evil.test.example")][..];
     let list = "Failed to open a WebSocket connection: invalid Origin header: x.";
     let missing = "Failed to open a WebSocket connection: missing Origin header.";
-    for (before, after, answer, cause) in [
-        (&[][..], &[("Host", "app")][..], refused(), "host-rewritten"),
-        (&[], &[("Host", "backend.example.org")], refused(), "host-rewritten"),
-        (&[], &[("Host", "app.example.test:81")], refused(), "port-mismatch"),
-        (&[], &[("Origin", "")], response(403, &[], missing), "origin-stripped"),
-        (&[], evil, response(403, &[], list), "origin-rewritten"),
-        (&[], &[("Upgrade", "")], response(200, &[], ""), "upgrade-stripped"),
-        (&[], &[("Connection", "close")], response(400, &[], ""), "connection-stripped"),
+    for (before, after, answer, cause, proven) in [
+        (&[][..], &[("Host", "app")][..], refused(), "host-rewritten", LIKELY),
+        (&[], &[("Host", "backend.example.org")], refused(), "host-rewritten", LIKELY),
+        (&[], &[("Host", "app.example.test:81")], refused(), "port-mismatch", LIKELY),
+        (&[], &[("Origin", "")], response(403, &[], missing), "origin-stripped", CERTAIN),
+        (&[], evil, response(403, &[], list), "origin-rewritten", CERTAIN),
+        (&[], &[("Upgrade", "")], response(426, &[], ""), "upgrade-stripped", CERTAIN),
+        (&[], &[("Connection", "close")], response(400, &[], ""), "connection-stripped", LIKELY),
         (
             &[("X-Forwarded-Proto", "https")],
             &[("X-Forwarded-Proto", "http")],
             response(400, &[], "x is not an accepted origin."),
             "forwarded-proto-wrong",
+            LIKELY,
         ),
         (
             &[("X-Forwarded-Proto", "https")],
             &[],
             response(400, &[], "x is not an accepted origin."),
             "forwarded-proto-missing",
+            LIKELY,
         ),
     ] {
-        let joined = behind(before, after, answer);
-        assert_eq!(said(&joined.verdict), (cause, CERTAIN));
+        let joined = behind(before, after, answer.clone());
+        // What joins the legs is a key, which a client may send twice.
+        assert_eq!(said(&joined.verdict), (cause, LIKELY));
+        let mut own = back(request(after), answer.clone());
+        own.connection.role = Role::Client;
+        own.connection.cgroup = PROXY;
+        std::mem::swap(&mut own.connection.local, &mut own.connection.peer);
+        let both = join(vec![own.clone(), front(request(before), answer.clone())]).remove(0);
+        assert_eq!(said(&both.verdict), (cause, proven));
+        // The client is a process of the same group: it may have made both.
+        let mut client = front(request(before), answer.clone());
+        client.connection.cookie = 9;
+        client.connection.role = Role::Client;
+        std::mem::swap(&mut client.connection.local, &mut client.connection.peer);
+        let all = join(vec![own, front(request(before), answer), client]).remove(0);
+        assert_ne!(all.verdict.confidence, CERTAIN, "{cause}");
         assert!(!joined.changes.is_empty());
         assert_eq!(joined.proxy.unwrap().local.port(), 80);
         let shows = joined.verdict.evidence.iter().any(|e| e.name.ends_with("(before the proxy)"));
@@ -100,7 +123,7 @@ fn the_other_leg_can_disprove() {
     // A list does not look at Host.
     let list = "Failed to open a WebSocket connection: invalid Origin header: x.";
     let joined = behind(&[], &[("Host", "app")], response(403, &[], list));
-    assert_eq!(said(&joined.verdict), ("origin-not-allowed", CERTAIN));
+    assert_eq!(said(&joined.verdict), ("origin-not-allowed", LIKELY));
     let unsent = [("Upgrade", ""), ("Connection", "")];
     let joined = behind(&unsent, &unsent, response(400, &[], ""));
     assert_eq!(said(&joined.verdict), ("upgrade-stripped", LIKELY));
@@ -183,7 +206,7 @@ fn a_chain_of_two_proxies_blames_the_nearest_and_looks_at_the_first() {
     middle.duration = Duration::from_millis(5);
     let inner = back(request(&[("Host", "app")]), refused());
     let joined = join(vec![inner, middle, front(request(&[]), refused())]);
-    assert_eq!(said(&joined[0].verdict), ("host-rewritten", CERTAIN));
+    assert_eq!(said(&joined[0].verdict), ("host-rewritten", LIKELY));
     assert_eq!(joined[0].proxy.as_ref().unwrap().local.port(), 8081);
     assert!(joined[0].changes.is_empty(), "the nearest changed nothing");
     assert_eq!(joined[1].proxy.as_ref().unwrap().local.port(), 80);
@@ -193,19 +216,49 @@ fn a_chain_of_two_proxies_blames_the_nearest_and_looks_at_the_first() {
 fn the_leg_into_the_proxy_knows_what_the_leg_behind_it_shows() {
     let inner = back(request(&[("Host", "app")]), refused());
     let joined = join(vec![inner, front(request(&[]), refused())]);
-    assert_eq!(said(&joined[1].verdict), ("host-rewritten", CERTAIN));
+    assert_eq!(said(&joined[1].verdict), ("host-rewritten", LIKELY));
     assert!(joined[1].changes.is_empty());
-    // Another status is the proxy's own.
+    // What the proxy made of it has the same cause.
     let nginx = response(502, &[], "<center>nginx/1.22.1</center>");
     let inner = back(request(&[("Host", "app")]), refused());
     let joined = join(vec![inner, front(request(&[]), nginx.clone())]);
-    assert_eq!(said(&joined[1].verdict), ("upstream-unavailable", CERTAIN));
+    assert_eq!(said(&joined[1].verdict), ("host-rewritten", LIKELY));
+    assert_eq!(joined[1].verdict.server.as_deref(), Some("nginx"));
+    // Where that leg tells no cause, the proxy's word stands.
+    let mut dropped = back(request(&[]), refused());
+    dropped.answer = closed(End::Local);
+    let joined = join(vec![dropped, front(request(&[]), nginx.clone())]);
+    assert_eq!(said(&joined[1].verdict), ("upstream-unavailable", LIKELY));
     let behind = joined[1].verdict.evidence.last().unwrap();
-    assert_eq!((&*behind.name, &*behind.value), ("answer behind the proxy", "403"));
-    // And without a leg behind it, so is everything.
+    assert_eq!((&*behind.name, &*behind.value), ("answer behind the proxy", "(none)"));
+    // And so it does without a leg.
     let alone = &join(vec![front(request(&[]), nginx)])[0].verdict;
-    assert_eq!(said(alone), ("upstream-unavailable", CERTAIN));
-    assert_eq!(alone.evidence.last().unwrap().name, "leg to a backend");
+    assert_eq!(said(alone), ("upstream-unavailable", LIKELY));
+}
+
+#[test]
+fn a_request_of_the_proxys_own_inside_a_handshake_is_none() {
+    let plain = [("Upgrade", ""), ("Connection", "")];
+    let auth = |status| {
+        let mut leg = back(request(&plain), response(status, &[], ""));
+        Arc::make_mut(&mut leg.request).path = "/auth".into();
+        leg.connection.local = "127.0.0.1:3001".parse().unwrap();
+        leg
+    };
+    let mut main = back(request(&[]), refused());
+    main.connection.cookie = 21;
+    main.time += Duration::from_millis(4);
+    let told = |legs: Vec<Exchange>| {
+        let path = |joined: Joined| joined.exchange.request.path.to_string();
+        join(legs).into_iter().map(path).collect::<Vec<_>>()
+    };
+    // It said yes, and the handshake went on; or it said no, and that was the answer.
+    assert_eq!(told(vec![auth(204), main, front(request(&[]), refused())]), ["/ws", "/ws"]);
+    let no = response(401, &[], "");
+    assert_eq!(told(vec![auth(401), front(request(&[]), no)]), ["/ws"]);
+    // A proxy that loses Upgrade and cuts the path does the same to the handshake itself.
+    let lost = response(404, &[], "");
+    assert_eq!(told(vec![auth(404), front(request(&[]), lost)]), ["/auth", "/ws"]);
 }
 
 #[test]
@@ -213,18 +266,17 @@ fn failures_wait_and_the_wait_is_bounded() {
     let mut legs = Legs::default();
     let mut count = 0;
     let take = |legs: &mut Legs, exchange: Exchange| {
-        let verdict = diagnose(&exchange, &PopulationEvidence::default());
         let mut out = 0;
-        legs.take(exchange, verdict, &mut |_| out += 1);
+        legs.take(exchange, &nobody, &mut |_| out += 1);
         out
     };
     assert_eq!(take(&mut legs, front(request(&[]), switching(&[]))), 1, "accepted ones do not");
     let failed = back(request(&[]), refused());
     let done = failed.time + failed.duration;
     assert_eq!(take(&mut legs, failed), 0);
-    legs.tick(done + HOLD / 2, &mut |_| count += 1);
+    legs.tick(done + HOLD / 2, &nobody, &mut |_| count += 1);
     assert_eq!(count, 0);
-    legs.tick(done + HOLD * 2, &mut |_| count += 1);
+    legs.tick(done + HOLD * 2, &nobody, &mut |_| count += 1);
     assert_eq!(count, 1);
     for n in 0..=HELD {
         let mut one = back(request(&[]), refused());
@@ -251,15 +303,14 @@ fn what_is_remembered_has_a_bound_in_bytes_and_in_time() {
         let (mut told, mut most) = (0, 0);
         for n in 0..KEYS.get() {
             let exchange = back(head(n, &long), refused());
-            let verdict = diagnose(&exchange, &PopulationEvidence::default());
-            legs.take(exchange, verdict, &mut |_| told += 1);
+            legs.take(exchange, &nobody, &mut |_| told += 1);
             most = most.max(legs.bytes());
         }
         assert!((BYTES / 8..=BYTES).contains(&most), "{most}");
         assert_eq!(legs.forgotten() > 0, too_much);
-        legs.finish(&mut |_| told += 1);
+        legs.finish(&nobody, &mut |_| told += 1);
         assert_eq!(told, KEYS.get());
-        legs.tick(back(request(&[]), refused()).time + KEPT * 2, &mut |_| ());
+        legs.tick(back(request(&[]), refused()).time + KEPT * 2, &nobody, &mut |_| ());
         assert_eq!(legs.bytes(), 0);
     }
 }

@@ -10,7 +10,7 @@ mod structure;
 
 use std::time::Duration;
 
-use super::{Cause, Confidence, PopulationEvidence, Verdict, accepted::accept_value, diagnose};
+use super::{Cause, Confidence, PopulationEvidence, Verdict, diagnose, hypotheses::accept_value};
 use crate::{
     handshake::{Answer, CloseBy, Connection, End, Exchange, Opening, Role},
     http::{Headers, RequestHead, ResponseHead, Secret, Version},

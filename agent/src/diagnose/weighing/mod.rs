@@ -61,6 +61,8 @@ pub(in crate::diagnose) fn weigh_by(
 struct Weighed {
     hypothesis: Hypothesis,
     finding: Finding,
+    /// A known server's exact words name this very cause.
+    exact: bool,
     against: Option<Contradiction>,
 }
 
@@ -70,11 +72,11 @@ fn weighed(case: &Case<'_>, hypotheses: &[Hypothesis]) -> Vec<Weighed> {
         .iter()
         .filter_map(|hypothesis| {
             let own = (hypothesis.support)(case);
-            let finding = match (own, known(case, hypothesis.cause)) {
-                (Some(own), Some(known)) if own.grounds > known.grounds => own,
-                (own, known) => known.or(own)?,
-            };
-            Some(Weighed { hypothesis: *hypothesis, finding, against: None })
+            let known = known(case, hypothesis.cause);
+            let better = |known: &Finding| own.as_ref().is_none_or(|o| o.grounds <= known.grounds);
+            let exact = known.as_ref().is_some_and(|k| better(k) && k.grounds == Grounds::Said);
+            let finding = known.filter(better).or(own)?;
+            Some(Weighed { hypothesis: *hypothesis, finding, exact, against: None })
         })
         .collect();
     let mut spoken = Topics::NONE;
@@ -88,7 +90,10 @@ fn weighed(case: &Case<'_>, hypotheses: &[Hypothesis]) -> Vec<Weighed> {
         .any(|one| one.finding.grounds == Grounds::Said && one.finding.sure == Confidence::Certain);
     found.retain_mut(|one| contradicted(case, one, spoken, plain));
     found.sort_by(|a, b| {
-        let key = |one: &Weighed| (one.finding.grounds, one.finding.sure, one.hypothesis.usual);
+        let key = |one: &Weighed| {
+            let weak = one.against.as_ref().is_some_and(|against| against.effect >= Effect::Weak);
+            (one.finding.grounds, one.finding.sure, !weak, one.hypothesis.usual)
+        };
         // Whatever else is alike, the order of the codes decides, and not that of the source.
         key(b).cmp(&key(a)).then_with(|| a.hypothesis.cause.code().cmp(b.hypothesis.cause.code()))
     });
@@ -99,8 +104,11 @@ fn weighed(case: &Case<'_>, hypotheses: &[Hypothesis]) -> Vec<Weighed> {
 /// What a known server or proxy says by its exact words.
 fn known(case: &Case<'_>, cause: Cause) -> Option<Finding> {
     let known = case.fingerprint?;
-    let grounds = |sure: Confidence| {
-        if sure == Confidence::Certain { Grounds::Said } else { Grounds::Spoken }
+    // A shape without words is what several refusals of this server look like.
+    let grounds = |sure: Confidence| match sure {
+        Confidence::Certain => Grounds::Said,
+        _ if case.wordless => Grounds::Fits,
+        _ => Grounds::Spoken,
     };
     let asked = match cause {
         Cause::SubprotocolRequired => Some(case.header("Sec-WebSocket-Protocol")),
@@ -129,14 +137,13 @@ fn contradicted(case: &Case<'_>, one: &mut Weighed, spoken: Topics, plain: bool)
     in_others(case, one, &mut found);
     for contradiction in &found {
         let finding = &mut one.finding;
-        let said = finding.grounds == Grounds::Said;
         match contradiction.effect {
             Effect::Uncertain => {}
+            Effect::Weak | Effect::Refuted if one.exact => {}
             Effect::Doubted => {
                 finding.grounds = finding.grounds.lower();
                 finding.sure = finding.sure.min(Confidence::Possible);
             }
-            Effect::Weak | Effect::Refuted if said => {}
             Effect::Weak => {
                 finding.grounds = finding.grounds.min(Grounds::Guess);
                 finding.sure = finding.sure.min(Confidence::Possible);
@@ -172,6 +179,10 @@ fn in_others(case: &Case<'_>, one: &Weighed, found: &mut Vec<Contradiction>) {
         return;
     }
     let structural = Features::DEFECTS.any(lies_in);
+    if !structural && seen.accepted_alike && one.finding.grounds < Grounds::Spoken {
+        let same = "the same Origin, Host and forwarded headers are accepted here at other times";
+        found.push(Contradiction::new(Effect::Refuted, same));
+    }
     if seen.passed_here.all(lies_in) {
         let effect = if structural { Effect::Refuted } else { Effect::Doubted };
         found
