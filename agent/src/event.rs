@@ -2,6 +2,7 @@
 //!
 //! Fields may be added, never renamed.
 
+mod audit;
 mod build;
 mod id;
 mod names;
@@ -16,6 +17,7 @@ use std::{borrow::Cow, collections::BTreeMap};
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    audit::AuditMark,
     build::{UNSEEN, origin, timestamp},
     id::Ids,
     notices::{
@@ -179,6 +181,9 @@ pub struct HandshakeEvent {
     /// The systemd service of that process, outside of a container.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<String>,
+    /// What arrived, of a handshake that `wstap audit` made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit: Option<Box<AuditMark>>,
 }
 
 /// Which side of the connection this host is.

@@ -5,6 +5,7 @@
 //! `sink`. `pipeline` joins them for what the kernel tells, `replay` for what a capture holds.
 
 pub mod assemble;
+pub mod audit;
 pub mod check;
 pub mod cli;
 pub mod clock;

@@ -3,6 +3,7 @@
 //! In: arguments and environment. Out: a command run, or one line on standard error:
 //! `wstap: what failed: what to do`.
 
+mod audit;
 mod doctor;
 mod explain;
 mod gone;
@@ -53,6 +54,8 @@ enum Command {
     Replay(replay::ReplayArgs),
     /// Say what is wrong for WebSocket in a proxy's configuration: nginx, HAProxy, Apache, Caddy, Traefik, Envoy and others
     Lint(lint::LintArgs),
+    /// Make handshakes of our own through proxies and load balancers, and say what of them goes wrong
+    Audit(Box<audit::AuditArgs>),
     /// Say what a cause means, what proves it and how to put it right; without one, list all
     Explain {
         /// The cause's code
@@ -174,6 +177,7 @@ impl Cli {
                 Ok(code) => return code,
                 Err(error) => Err(error),
             },
+            Command::Audit(args) => return audit::run(&args).into(),
             Command::Doctor(args) => match doctor::run(args, pipeline) {
                 Ok(false) => return ExitCode::FAILURE,
                 Ok(true) => Ok(()),

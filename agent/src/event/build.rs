@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::{ClosedBy, ClosureEvent, HandshakeEvent, Initiator, Policy, RoleName};
+use super::{AuditMark, ClosedBy, ClosureEvent, HandshakeEvent, Initiator, Policy, RoleName};
 use crate::{
     diagnose::{Verdict, ending::Why, scheme},
     handshake::{Answer, CloseBy, Closure, End, Exchange, Role},
@@ -60,6 +60,7 @@ impl HandshakeEvent {
             process: None,
             container: None,
             unit: None,
+            audit: AuditMark::of(request).map(Box::new),
         }
     }
 }

@@ -46,6 +46,7 @@ pub(crate) fn refused() -> HandshakeEvent {
         process: Some(Process::new(42, "node".to_owned())),
         container: None,
         unit: None,
+        audit: None,
     }
 }
 

@@ -52,6 +52,7 @@ const REQUEST: &[&str] = &[
     "x-scheme",
     "x-url-scheme",
     "x-varnish",
+    "x-wstap-audit",
 ];
 
 /// Request fields of which only the presence is kept.

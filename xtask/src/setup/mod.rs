@@ -123,6 +123,7 @@ pub(crate) fn run(groups: &[Group]) -> Result<()> {
         let environment = python::step(&python::SERVERS)?;
         let changes = environment.is_some();
         later.extend(environment);
+        later.extend(python::step(&python::PROXIES)?);
         later.extend(go::step(changes)?);
     }
 

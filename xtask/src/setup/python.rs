@@ -22,6 +22,10 @@ pub(super) const MANIFESTS: Environment =
 pub(super) const SERVERS: Environment =
     Environment { requirements: "tests/live/servers/requirements.txt", folder: "target/servers" };
 
+/// The audit's proxies that Debian does not have.
+pub(super) const PROXIES: Environment =
+    Environment { requirements: "tests/audit/requirements.txt", folder: "target/proxies" };
+
 /// Debian's packages that are missing for it.
 pub(super) fn missing_packages() -> Vec<&'static str> {
     let mut python = Command::new("python3");

@@ -71,6 +71,18 @@ pub(super) const PARTS: &[Part] = &[
         work: |_| fuzz::run(&fuzz::Options::short()),
     },
     Part {
+        name: "audit",
+        what: "wstap audit through six proxies, right and wrong",
+        seconds: 90,
+        quick: None,
+        needs: Needs::Nothing,
+        groups: &[Group::Bpf, Group::Servers, Group::Test],
+        work: |_| {
+            run(&mut cargo(["build", "--bin", "wstap"]))?;
+            run(cargo(["test", "--test", "audit"]).env("RUST_BACKTRACE", "0"))
+        },
+    },
+    Part {
         name: "verifier",
         what: "what the programs cost this kernel's verifier",
         seconds: 15,
@@ -126,7 +138,7 @@ fn lints() -> Result<()> {
     let all = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
     run(&mut cargo(all))?;
     let mut rest = cargo(["clippy", "--package", "wstap-tests"]);
-    rest.args(["--test", "live", "--test", "image", "--test", "verifier"]);
+    rest.args(["--test", "live", "--test", "image", "--test", "verifier", "--test", "audit"]);
     run(rest.args(["--", "-D", "warnings"]))
 }
 
