@@ -288,6 +288,9 @@ pub struct ClosureEvent {
     /// The systemd service of that process, outside of a container.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<String>,
+    /// The mark of a handshake that `wstap audit` made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit: Option<String>,
 }
 
 /// Who ended a connection.

@@ -210,6 +210,9 @@ impl OpenConnections {
             Event::Handshake(event)
                 if event.outcome == Outcome::Accepted && self.0.len() < ACTIVE_MAX =>
             {
+                if sinks.leaves_out(event.audit.as_ref().map(|audit| &*audit.mark)) {
+                    return;
+                }
                 let open = sinks.connection_opened(event.role, event.origin.as_deref());
                 self.0.insert(cookie, open);
             }

@@ -5,12 +5,7 @@ use std::{
     hash::{BuildHasher as _, RandomState},
 };
 
-/// The header field with the mark.
-pub const FIELD: &str = "X-Wstap-Audit";
-/// The same as parsed heads have it.
-pub const FIELD_LOWER: &str = "x-wstap-audit";
-/// The longest name of an audit, in bytes.
-pub const MAX_NAME: usize = 32;
+pub use crate::http::mark::{FIELD, FIELD_LOWER, name};
 
 /// The marks of one run: a name that the user may choose, and what tells this run from others.
 #[derive(Clone, Debug)]
@@ -38,20 +33,6 @@ impl Run {
     }
 }
 
-/// A name that may stand in a mark; the message says what may.
-pub fn name(text: &str) -> Result<String, String> {
-    let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-    if text.is_empty() || text.len() > MAX_NAME || !text.bytes().all(allowed) {
-        return Err(format!("write at most {MAX_NAME} letters, digits, - and _"));
-    }
-    Ok(text.to_owned())
-}
-
-/// Whether `mark` is of an audit called `name`.
-pub fn is_of(mark: &str, name: &str) -> bool {
-    mark.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'))
-}
-
 /// 64 bits that nobody else has: from the process's random hash keys, which the system gave.
 pub fn random() -> u64 {
     RandomState::new().hash_one(std::process::id())
@@ -60,6 +41,7 @@ pub fn random() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::mark::is_of;
 
     #[test]
     fn a_run_knows_its_own_marks_only() {

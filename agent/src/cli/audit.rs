@@ -136,7 +136,7 @@ fn try_run(args: &AuditArgs) -> anyhow::Result<Exit> {
     let audited = runtime.block_on(async {
         let audits = prepare(args, paths).await?;
         for audit in &audits {
-            match audit.run(&mut progress).await {
+            match Box::pin(audit.run(&mut progress)).await {
                 Ok(suite) => suites.push(suite),
                 Err(error) => {
                     suites.push(unreached(&audit.target, &error));

@@ -157,6 +157,8 @@ pub struct Settings {
     pub pod_labels: Vec<String>,
     /// The size of the ring between kernel and agent, in bytes.
     pub ring_bytes: u32,
+    /// The name of audits whose handshakes the metrics leave out.
+    pub ignore_audit: Option<String>,
     /// A file to create once the agent is ready.
     pub ready_file: Option<PathBuf>,
     /// Where events go besides.
@@ -204,6 +206,7 @@ impl Settings {
             cri_socket,
             pod_labels,
             ring_bytes: ring_bytes.unwrap_or(crate::kernel::RING_BYTES),
+            ignore_audit: options.ignore_audit,
             ready_file: options.ready_file,
             sinks: options.sinks.resolve()?,
         })
@@ -237,6 +240,9 @@ impl fmt::Display for Settings {
             writeln!(f, "pod-labels = [{}]", keys.join(", "))?;
         }
         writeln!(f, "ring-bytes = {}", self.ring_bytes)?;
+        if let Some(name) = &self.ignore_audit {
+            writeln!(f, "ignore-audit = {}", toml_text(name))?;
+        }
         if let Some(file) = &self.ready_file {
             writeln!(f, "ready-file = {}", toml_text(&file.to_string_lossy()))?;
         }

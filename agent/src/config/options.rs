@@ -9,7 +9,7 @@ use clap::Args;
 use serde::Deserialize;
 
 use super::SinkOptions;
-use crate::{event::RoleName, kernel::Hooks};
+use crate::{event::RoleName, http::mark, kernel::Hooks};
 
 /// Which configuration file to read.
 #[derive(Args, Clone, Debug, Default)]
@@ -93,6 +93,9 @@ pub struct ServeOptions {
     /// The roles that the metrics count [default: server]
     #[arg(long, value_name = "ROLE", env = "WSTAP_ROLES", value_delimiter = ',')]
     pub roles: Vec<RoleName>,
+    /// Leave handshakes of `wstap audit --mark NAME` out of the metrics; whoever knows the name can do the same
+    #[arg(long, value_name = "NAME", env = "WSTAP_IGNORE_AUDIT", value_parser = mark::name)]
+    pub ignore_audit: Option<String>,
     /// A file to create once the agent sees traffic
     #[arg(long, value_name = "PATH", env = "WSTAP_READY_FILE")]
     pub ready_file: Option<PathBuf>,
@@ -136,6 +139,7 @@ impl ServeOptions {
             workload_labels: self.workload_labels.or(weaker.workload_labels),
             workload_grace: self.workload_grace.or(weaker.workload_grace),
             roles: either(self.roles, weaker.roles),
+            ignore_audit: self.ignore_audit.or(weaker.ignore_audit),
             ready_file: self.ready_file.or(weaker.ready_file),
             sinks: self.sinks.or(weaker.sinks),
         }

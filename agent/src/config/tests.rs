@@ -32,6 +32,7 @@ fn every_key_is_read() {
         hooks = "probe"
         cgroup = "/sys/fs/cgroup"
         cri-socket = "/run/containerd/containerd.sock"
+        ignore-audit = "nightly"
         ready-file = "/tmp/ready"
         events = "failed"
         events-rate = 7
@@ -56,6 +57,7 @@ fn every_key_is_read() {
     assert_eq!(options.workload_grace, Some(Duration::from_secs(60)));
     assert_eq!(options.capture.pod_labels, ["app", "team"]);
     assert_eq!(options.roles, [RoleName::Server, RoleName::Client]);
+    assert_eq!(options.ignore_audit.as_deref(), Some("nightly"));
     assert_eq!(options.ready_file, Some("/tmp/ready".into()));
     assert_eq!(options.capture.socket, Some("/tmp/s.sock".into()));
     assert_eq!(options.capture.hooks, Some(Hooks::Probe));

@@ -2,10 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    audit::mark,
-    http::{RequestHead, Version, bounded},
-};
+use crate::http::{RequestHead, Version, bounded, mark};
 
 /// The most header fields that are told: more than a browser and three proxies send.
 const MAX_FIELDS: usize = 64;

@@ -131,6 +131,11 @@ impl ClosureEvent {
             process: None,
             container: None,
             unit: None,
+            audit: closure
+                .handshake
+                .as_ref()
+                .and_then(|opened| opened.audit.as_deref())
+                .map(str::to_owned),
         }
     }
 }
@@ -197,6 +202,7 @@ mod tests {
             handshake: Some(Opened {
                 origin: Some("https://app.example".into()),
                 path: "/chat".into(),
+                audit: None,
             }),
             time: Duration::from_micros(1_777_863_721_123_456),
             code: 1006,
@@ -249,7 +255,7 @@ mod tests {
         assert_eq!(event.origin.as_deref(), Some("unseen"));
         assert_eq!(event.path, None);
         assert_eq!(event.initiator, Initiator::Unknown);
-        let native = Opened { origin: None, path: "/".into() };
+        let native = Opened { origin: None, path: "/".into(), audit: None };
         let event = ClosureEvent::new(&Closure { handshake: Some(native), ..closure() }, None);
         assert_eq!(event.origin, None);
     }

@@ -92,6 +92,7 @@ pub(crate) fn closure() -> ClosureEvent {
         process: None,
         container: None,
         unit: None,
+        audit: None,
     }
 }
 

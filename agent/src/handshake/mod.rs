@@ -96,6 +96,8 @@ pub struct Opened {
     pub origin: Option<Box<str>>,
     /// The path without the query.
     pub path: Box<str>,
+    /// The mark of a handshake that `wstap audit` made.
+    pub audit: Option<Box<str>>,
 }
 
 /// Which side of the connection this host is.

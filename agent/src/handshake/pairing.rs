@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     assemble::{Listener, bounded},
-    http::{self, RequestHead},
+    http::{self, RequestHead, mark::FIELD_LOWER},
 };
 
 /// How many connections may have a handshake under way. At the bound the one that was quiet longest is
@@ -582,6 +582,7 @@ fn remembered(request: &RequestHead) -> Opened {
     Opened {
         origin: (!origins.is_empty()).then(|| http::bounded(&origins.join(", ")).into()),
         path: http::bounded(&request.path).into(),
+        audit: request.headers.first(FIELD_LOWER).map(|mark| http::bounded(mark).into()),
     }
 }
 

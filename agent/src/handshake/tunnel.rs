@@ -34,7 +34,9 @@ impl Tunnel {
     /// How many bytes of texts it holds.
     pub(super) fn held(&self) -> usize {
         let origin = |opened: &Opened| opened.origin.as_ref().map_or(0, |origin| origin.len());
-        self.handshake.as_ref().map_or(0, |opened| opened.path.len() + origin(opened))
+        let mark = |opened: &Opened| opened.audit.as_ref().map_or(0, |mark| mark.len());
+        let texts = |opened: &Opened| opened.path.len() + origin(opened) + mark(opened);
+        self.handshake.as_ref().map_or(0, texts)
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod framing;
 mod head;
+pub mod mark;
 mod mask;
 mod request;
 mod response;

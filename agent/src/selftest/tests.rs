@@ -53,7 +53,7 @@ fn accepted() -> Answer {
 fn closure(role: Role, server: SocketAddr, path: Option<&str>) -> Observation {
     Observation::Closure(Closure {
         connection: connection(role, server),
-        handshake: path.map(|path| Opened { origin: None, path: path.into() }),
+        handshake: path.map(|path| Opened { origin: None, path: path.into(), audit: None }),
         time: Duration::ZERO,
         code: 1000,
         clean: true,

@@ -62,6 +62,7 @@ pub struct Sinks {
     not_ready: watch::Sender<Option<String>>,
     stats: OnceLock<StatsSource>,
     counts_workloads: bool,
+    ignore_audit: Option<String>,
 }
 
 impl Sinks {
@@ -76,6 +77,7 @@ impl Sinks {
             not_ready: watch::Sender::new(Some("starting".to_owned())),
             stats: OnceLock::new(),
             counts_workloads: settings.workload_grace.is_some(),
+            ignore_audit: settings.ignore_audit.clone(),
         })
     }
 
@@ -93,6 +95,15 @@ impl Sinks {
     /// Counts an event and hands it to whoever reads events. Never blocks: a reader whose queue is
     /// full misses the event and is told so.
     pub fn publish(&self, event: &Event) {
+        let mark = match event {
+            Event::Handshake(handshake) => handshake.audit.as_ref().map(|audit| &*audit.mark),
+            Event::Closure(closure) => closure.audit.as_deref(),
+            _ => None,
+        };
+        if self.leaves_out(mark) {
+            self.spread(event);
+            return;
+        }
         self.metrics.count(event);
         if let Event::Handshake(handshake) = event
             && handshake.outcome == Outcome::Accepted
@@ -100,6 +111,12 @@ impl Sinks {
             self.accepted().count(handshake, Instant::now());
         }
         self.spread(event);
+    }
+
+    /// Whether the metrics do not count a handshake with this mark of an audit.
+    pub fn leaves_out(&self, mark: Option<&str>) -> bool {
+        let both = mark.zip(self.ignore_audit.as_deref());
+        both.is_some_and(|(mark, name)| crate::http::mark::is_of(mark, name))
     }
 
     /// Time passes: tells what is due. `at_once`: what is being summed up, too.

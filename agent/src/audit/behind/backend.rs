@@ -1,7 +1,7 @@
 //! `--backend ADDR`: a WebSocket server of our own behind the chain. It keeps what arrived, compares `Origin` with
 //! the one that is allowed, as servers do, and sends back what it is sent.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{fmt::Write as _, io, net::SocketAddr, time::Duration};
 
 use base64::Engine as _;
 use sha1::{Digest as _, Sha1};
@@ -153,11 +153,11 @@ fn accept(request: &Arrived, allowed: &[String]) -> Result<String, Refusal> {
          Sec-WebSocket-Accept: {accept}\r\n"
     );
     if let Some(first) = request.list("Sec-WebSocket-Protocol").next() {
-        answer += &format!("Sec-WebSocket-Protocol: {first}\r\n");
+        let _ = write!(answer, "Sec-WebSocket-Protocol: {first}\r\n");
     }
     let deflate = |extension: &str| extension.starts_with("permessage-deflate");
     if request.list("Sec-WebSocket-Extensions").any(deflate) {
-        answer += &format!("Sec-WebSocket-Extensions: {DEFLATE}\r\n");
+        let _ = write!(answer, "Sec-WebSocket-Extensions: {DEFLATE}\r\n");
     }
     Ok(answer + "\r\n")
 }

@@ -246,7 +246,7 @@ impl Connector {
         let mut request = format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n");
         if let Some(credentials) = &proxy.credentials {
             let encoded = base64::engine::general_purpose::STANDARD.encode(credentials);
-            request += &format!("Proxy-Authorization: Basic {encoded}\r\n");
+            request = request + "Proxy-Authorization: Basic " + &encoded + "\r\n";
         }
         request += "\r\n";
         let asking = async {

@@ -92,11 +92,11 @@ impl Socket {
         match (u8::try_from(length), u16::try_from(length)) {
             (Ok(short @ ..126), _) => bytes.push(mask_bit | short),
             (_, Ok(medium)) => {
-                bytes.push(mask_bit | 126);
+                bytes.push(mask_bit | 0x7e);
                 bytes.extend(medium.to_be_bytes());
             }
             _ => {
-                bytes.push(mask_bit | 127);
+                bytes.push(mask_bit | 0x7f);
                 bytes.extend((length as u64).to_be_bytes());
             }
         }

@@ -1,6 +1,6 @@
 //! Other ways in: without TLS, and by HTTP/2.
 
-use super::{Facts, Made, Observer, Seen, kept, status};
+use super::{Facts, Made, Observer, Seen, finding, kept, nothing, status};
 use crate::{
     audit::client::{connect::ConnectError, http2::Http2},
     check::{Finding, Own, Value, Verdict},
@@ -13,42 +13,40 @@ pub(super) fn plain(facts: &Facts<'_>, seen: &Seen) -> Finding {
     let attempt = match &seen.made {
         Made::Attempt(attempt) => attempt,
         Made::NotConnected(ConnectError::Connect { .. }) => {
-            return facts.finding(seen, Verdict::Pass, "the plain port takes no connection");
+            return finding(seen, Verdict::Pass, "the plain port takes no connection");
         }
-        _ => return facts.nothing(seen),
+        _ => return nothing(seen),
     };
     if kept(attempt) {
-        let finding = facts
-            .finding(seen, Verdict::Exposed, "a WebSocket without TLS is accepted")
+        let finding = finding(seen, Verdict::Exposed, "a WebSocket without TLS is accepted")
             .because(Own::PlainAccepted);
         return facts.fixed(finding).with(status(attempt));
     }
     match &attempt.answer {
         Answer::Response(head) if (300..400).contains(&head.status) => {
-            let finding =
-                facts.finding(seen, Verdict::Pass, format!("redirected with {}", head.status));
+            let finding = finding(seen, Verdict::Pass, format!("redirected with {}", head.status));
             match head.headers.first("location") {
                 Some(location) => finding.with(Value::of("Location").answered(location)),
                 None => finding,
             }
         }
-        Answer::TimedOut => facts.finding(
+        Answer::TimedOut => finding(
             seen,
             Verdict::Inconclusive,
             "the plain port takes connections and does not answer",
         ),
-        _ => facts.finding(seen, Verdict::Pass, format!("refused: {}", attempt.answered())),
+        _ => finding(seen, Verdict::Pass, format!("refused: {}", attempt.answered())),
     }
 }
 
 /// Extended CONNECT: what is offered must work.
 pub(super) fn http2(facts: &Facts<'_>, seen: &Seen) -> Finding {
-    let Made::Http2(found) = &seen.made else { return facts.nothing(seen) };
+    let Made::Http2(found) = &seen.made else { return nothing(seen) };
     match found {
         Http2::NotSpoken => {
-            facts.finding(seen, Verdict::Pass, "HTTP/2 is not spoken: browsers use HTTP/1.1")
+            finding(seen, Verdict::Pass, "HTTP/2 is not spoken: browsers use HTTP/1.1")
         }
-        Http2::NotOffered => facts.finding(
+        Http2::NotOffered => finding(
             seen,
             Verdict::Pass,
             "WebSockets over HTTP/2 are not offered: browsers use HTTP/1.1",
@@ -67,7 +65,7 @@ pub(super) fn http2(facts: &Facts<'_>, seen: &Seen) -> Finding {
         }
         Http2::Broken { reason } => {
             let summary = format!("the HTTP/2 connection broke: {reason}");
-            facts.finding(seen, Verdict::Inconclusive, summary)
+            finding(seen, Verdict::Inconclusive, summary)
         }
     }
 }
@@ -79,13 +77,11 @@ fn accepted(facts: &Facts<'_>, seen: &Seen) -> Finding {
             Cause::KeyMissing,
             "a WebSocket over HTTP/2 reaches the backend without a key",
         ),
-        Some(_) => {
-            facts.finding(seen, Verdict::Pass, "works over HTTP/2, and the backend gets a key")
-        }
+        Some(_) => finding(seen, Verdict::Pass, "works over HTTP/2, and the backend gets a key"),
         None if facts.observer == Observer::Nobody => {
-            facts.finding(seen, Verdict::Pass, "works over HTTP/2")
+            finding(seen, Verdict::Pass, "works over HTTP/2")
         }
-        None => facts.finding(
+        None => finding(
             seen,
             Verdict::Inconclusive,
             "accepted over HTTP/2, and nothing was seen behind the chain",

@@ -1,6 +1,6 @@
 //! The same handshake in the forms of real clients, and what it carries.
 
-use super::{Facts, Made, Seen, header_values, kept, refusal, status};
+use super::{Facts, Made, Seen, finding, header_values, kept, nothing, refusal, status};
 use crate::{
     audit::client::{
         handshake::{Attempt, Talk},
@@ -13,9 +13,9 @@ use crate::{
 
 /// Another form; `must`: a refusal is a fault.
 pub(super) fn form(facts: &Facts<'_>, seen: &Seen, what: &str, must: bool) -> Finding {
-    let Made::Attempt(attempt) = &seen.made else { return facts.nothing(seen) };
+    let Made::Attempt(attempt) = &seen.made else { return nothing(seen) };
     if kept(attempt) {
-        return facts.finding(seen, Verdict::Pass, format!("{what} is taken"));
+        return finding(seen, Verdict::Pass, format!("{what} is taken"));
     }
     // A server that speaks no subprotocol chooses none: browsers leave, and a page does not offer any there.
     let chose_none = |attempt: &Attempt| {
@@ -23,11 +23,11 @@ pub(super) fn form(facts: &Facts<'_>, seen: &Seen, what: &str, must: bool) -> Fi
         head.is_some_and(|head| head.status == 101 && head.subprotocols.is_empty())
     };
     if !must && chose_none(attempt) {
-        return facts.finding(seen, Verdict::Pass, format!("{what} is taken, and none is chosen"));
+        return finding(seen, Verdict::Pass, format!("{what} is taken, and none is chosen"));
     }
     if !must {
         let summary = format!("{what} is refused with {}: few sites need it", attempt.answered());
-        return facts.finding(seen, Verdict::Pass, summary);
+        return finding(seen, Verdict::Pass, summary);
     }
     let (mut cause, summary) = refusal(attempt);
     // Answers to a head that is too large (RFC 6585 section 5, RFC 9110 sections 15.5.1, 15.5.14 and 15.5.15; nginx 494).
@@ -46,7 +46,7 @@ pub(super) fn form(facts: &Facts<'_>, seen: &Seen, what: &str, must: bool) -> Fi
 /// Compression: what is offered arrives, what is accepted works.
 pub(super) fn deflate(facts: &Facts<'_>, seen: &Seen) -> Finding {
     const NAME: &str = "Sec-WebSocket-Extensions";
-    let Made::Attempt(attempt) = &seen.made else { return facts.nothing(seen) };
+    let Made::Attempt(attempt) = &seen.made else { return nothing(seen) };
     if !kept(attempt) {
         let (cause, summary) = refusal(attempt);
         return facts.failure(seen, cause, summary).with(status(attempt));
@@ -69,15 +69,15 @@ pub(super) fn deflate(facts: &Facts<'_>, seen: &Seen) -> Finding {
     } else {
         "permessage-deflate is not used"
     };
-    facts.finding(seen, Verdict::Pass, summary)
+    finding(seen, Verdict::Pass, summary)
 }
 
 /// Large messages and binary ones.
 pub(super) fn messages(facts: &Facts<'_>, seen: &Seen) -> Finding {
-    let Made::Attempt(attempt) = &seen.made else { return facts.nothing(seen) };
+    let Made::Attempt(attempt) = &seen.made else { return nothing(seen) };
     match &attempt.talk {
         Some(Talk::Unchanged) => {
-            facts.finding(seen, Verdict::Pass, "1 MiB comes back as it was sent, text and binary")
+            finding(seen, Verdict::Pass, "1 MiB comes back as it was sent, text and binary")
         }
         Some(Talk::Changed { message, how }) => {
             facts.failure(seen, Own::MessageAltered, format!("{message}: {how}"))

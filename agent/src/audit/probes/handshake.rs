@@ -1,6 +1,6 @@
 //! The good handshake: is it accepted, kept, and answered as it should be?
 
-use super::{Facts, Made, Observer, Seen, header_values, refusal, status};
+use super::{Facts, Made, Observer, Seen, finding, header_values, nothing, refusal, status};
 use crate::{
     audit::{
         behind::Arrived,
@@ -11,7 +11,7 @@ use crate::{
 };
 
 pub(super) fn judge(facts: &Facts<'_>, seen: &Seen) -> Finding {
-    let Made::Attempt(attempt) = &seen.made else { return facts.nothing(seen) };
+    let Made::Attempt(attempt) = &seen.made else { return nothing(seen) };
     if attempt.accepted() { accepted(facts, seen, attempt) } else { refused(facts, seen, attempt) }
 }
 
@@ -137,9 +137,9 @@ fn accepted(facts: &Facts<'_>, seen: &Seen, attempt: &Attempt) -> Finding {
             }
             _ => "accepted, and nothing arrived here: another server answers",
         };
-        return facts.finding(seen, Verdict::Inconclusive, summary);
+        return finding(seen, Verdict::Inconclusive, summary);
     }
-    facts.finding(seen, Verdict::Pass, said.join(", "))
+    finding(seen, Verdict::Pass, said.join(", "))
 }
 
 /// A connection that ended right after the 101.

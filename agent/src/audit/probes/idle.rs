@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Facts, Made, Seen, refusal, status};
+use super::{Facts, Made, Seen, finding, nothing, refusal, status};
 use crate::{
     audit::client::handshake::{Dialogue, Talk},
     check::{Finding, Value, Verdict},
@@ -10,7 +10,7 @@ use crate::{
 };
 
 pub(super) fn judge(facts: &Facts<'_>, seen: &Seen, pinged: bool) -> Finding {
-    let Made::Attempt(attempt) = &seen.made else { return facts.nothing(seen) };
+    let Made::Attempt(attempt) = &seen.made else { return nothing(seen) };
     let most = match seen.probe.dialogue {
         Dialogue::Idle { most, .. } => most,
         _ => Duration::ZERO,
@@ -19,7 +19,7 @@ pub(super) fn judge(facts: &Facts<'_>, seen: &Seen, pinged: bool) -> Finding {
     match &attempt.talk {
         Some(Talk::Lived) => {
             let summary = format!("a connection {how} lives for {}", seconds(most));
-            facts.finding(seen, Verdict::Pass, summary)
+            finding(seen, Verdict::Pass, summary)
         }
         Some(Talk::Closed { code, after }) => {
             let by = match code {

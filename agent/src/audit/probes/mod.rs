@@ -124,14 +124,9 @@ impl Facts<'_> {
         self.seen.iter().find(|seen| seen.probe.purpose == Purpose::Handshake)
     }
 
-    /// A finding about this probe.
-    fn finding(&self, seen: &Seen, verdict: Verdict, summary: impl Into<String>) -> Finding {
-        Finding::new(seen.probe.name.clone(), verdict, summary)
-    }
-
     /// A failure with its cause and with the fix for the proxy that is there.
     fn failure(&self, seen: &Seen, cause: impl Into<Code>, summary: impl Into<String>) -> Finding {
-        self.fixed(self.finding(seen, Verdict::Fail, summary).because(cause))
+        self.fixed(finding(seen, Verdict::Fail, summary).because(cause))
     }
 
     /// With the fix of its cause.
@@ -144,20 +139,20 @@ impl Facts<'_> {
         };
         finding.fixed_by(fix)
     }
+}
 
-    /// The finding of a probe that cannot be judged: no connection, or not tried.
-    fn nothing(&self, seen: &Seen) -> Finding {
-        match &seen.made {
-            Made::NotConnected(error) => {
-                self.finding(seen, Verdict::Inconclusive, format!("no connection: {error}"))
-            }
-            _ => self.finding(
-                seen,
-                Verdict::Inconclusive,
-                "not tried: it would tell nothing while the good handshake fails",
-            ),
-        }
-    }
+/// A finding about this probe.
+fn finding(seen: &Seen, verdict: Verdict, summary: impl Into<String>) -> Finding {
+    Finding::new(seen.probe.name.clone(), verdict, summary)
+}
+
+/// The finding of a probe that cannot be judged: no connection, or not tried.
+fn nothing(seen: &Seen) -> Finding {
+    let summary = match &seen.made {
+        Made::NotConnected(error) => format!("no connection: {error}"),
+        _ => "not tried: it would tell nothing while the good handshake fails".to_owned(),
+    };
+    finding(seen, Verdict::Inconclusive, summary)
 }
 
 /// What puts right an end that came too early.

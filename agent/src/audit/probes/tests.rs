@@ -82,9 +82,7 @@ fn only(observer: Observer, seen: Seen) -> Finding {
     found(observer, &[seen]).remove(0)
 }
 
-fn answered() -> Option<Talk> {
-    Some(Talk::Answered { close: Some(1000) })
-}
+const ANSWERED: Option<Talk> = Some(Talk::Answered { close: Some(1000) });
 
 #[test]
 fn a_server_that_takes_and_closes_is_no_pass_and_keeps_foreigners_out() {
@@ -93,7 +91,7 @@ fn a_server_that_takes_and_closes_is_no_pass_and_keeps_foreigners_out() {
     assert_eq!(finding.cause, Some(Cause::RejectedAfterAccept.into()));
     let finding = only(Observer::Nobody, seen(Purpose::Foreign("x"), ACCEPTED, closed()));
     assert_eq!(finding.verdict, Verdict::Pass);
-    let finding = only(Observer::Nobody, seen(Purpose::Foreign("x"), ACCEPTED, answered()));
+    let finding = only(Observer::Nobody, seen(Purpose::Foreign("x"), ACCEPTED, ANSWERED));
     assert_eq!(
         (finding.verdict, finding.cause),
         (Verdict::Exposed, Some(Own::OriginUnchecked.into()))
@@ -116,14 +114,14 @@ fn what_is_no_refusal_is_no_proof_that_foreigners_are_kept_out() {
 #[test]
 fn an_accepted_handshake_that_nobody_saw_behind_the_chain_is_inconclusive() {
     for observer in [Observer::Backend, Observer::Agent] {
-        let finding = only(observer, seen(Purpose::Handshake, ACCEPTED, answered()));
+        let finding = only(observer, seen(Purpose::Handshake, ACCEPTED, ANSWERED));
         assert_eq!(finding.verdict, Verdict::Inconclusive, "{finding:?}");
     }
 }
 
 #[test]
 fn the_query_and_what_a_cookie_holds_are_never_shown() {
-    let mut one = seen(Purpose::Handshake, ACCEPTED, answered());
+    let mut one = seen(Purpose::Handshake, ACCEPTED, ANSWERED);
     let mut came = arrived(&one);
     came.target = "/ws?token=other-s3cret".to_owned();
     one.arrived = Some(came);
@@ -144,7 +142,7 @@ fn a_default_port_in_host_is_the_same_host() {
         ("app.example:8443", Some(Cause::PortMismatch)),
         ("10.0.0.7:8080", Some(Cause::HostRewritten)),
     ] {
-        let mut one = seen(Purpose::Handshake, ACCEPTED, answered());
+        let mut one = seen(Purpose::Handshake, ACCEPTED, ANSWERED);
         let mut came = arrived(&one);
         for (name, value) in &mut came.fields {
             if name == "Host" {
@@ -164,7 +162,7 @@ fn forwarded(
     forged: &[(&str, &str)],
 ) -> Vec<(String, Verdict, Option<Code>)> {
     let with = |purpose, more: &[(&str, &str)]| {
-        let mut one = seen(purpose, ACCEPTED, answered());
+        let mut one = seen(purpose, ACCEPTED, ANSWERED);
         let mut came = arrived(&one);
         came.fields.extend(more.iter().map(|(name, value)| ((*name).into(), (*value).into())));
         one.arrived = Some(came);
@@ -223,8 +221,8 @@ fn a_head_of_16_kib_may_be_refused_unless_it_is_expected() {
 fn every_failure_has_a_fix() {
     let all = [
         seen(Purpose::Handshake, FORBIDDEN, None),
-        seen(Purpose::Foreign("x"), ACCEPTED, answered()),
-        seen(Purpose::Plain, ACCEPTED, answered()),
+        seen(Purpose::Foreign("x"), ACCEPTED, ANSWERED),
+        seen(Purpose::Plain, ACCEPTED, ANSWERED),
         seen(
             Purpose::Idle(false),
             ACCEPTED,
