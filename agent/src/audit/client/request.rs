@@ -149,16 +149,16 @@ pub fn write(target: &Target, given: &Given, handshake: &Handshake, mark: &str) 
             name.make_ascii_lowercase();
         }
     }
-    fill(&mut fields, handshake.bytes);
     let line = target.request_target();
+    fill(&line, &mut fields, handshake.bytes);
     Request { bytes: bytes(&line, &fields), target: line, key, fields }
 }
 
 /// Adds fields until the head has so many bytes.
-fn fill(fields: &mut Vec<(String, String)>, wanted: usize) {
+fn fill(target: &str, fields: &mut Vec<(String, String)>, wanted: usize) {
     let mut number = 0;
     loop {
-        let have = bytes("", fields).len();
+        let have = bytes(target, fields).len();
         // Name, colon, space and line end of one more.
         let overhead = "X-Filler-00: \r\n".len();
         let Some(left) = wanted.checked_sub(have + overhead).filter(|left| *left > 0) else {
