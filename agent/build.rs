@@ -1,9 +1,11 @@
 //! Compiles the kernel half (`agent-ebpf`) and tells the agent where the object is.
 //!
-//! Out: `WSTAP_EBPF_OBJECT`, the path of the BPF object, for `include_bytes_aligned!`.
+//! Out: `WSTAP_EBPF_OBJECT`, the path of the BPF object, for `include_bytes_aligned!`; and what `wstap --version`
+//! says of this build: `WSTAP_COMMIT` and `WSTAP_EBPF_SHA256`.
 //! A missing tool ends in one error that names `cargo xtask setup`.
 
 use std::env;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -13,8 +15,15 @@ const TARGET: &str = "bpfel-unknown-none";
 const DISTRIBUTION_RUSTC: &str = "/usr/bin/rustc";
 
 fn main() {
-    match build() {
-        Ok(object) => println!("cargo::rustc-env=WSTAP_EBPF_OBJECT={}", object.display()),
+    match build().and_then(|object| Ok((hash(&object)?, object))) {
+        Ok((hash, object)) => {
+            println!("cargo::rustc-env=WSTAP_EBPF_OBJECT={}", object.display());
+            println!("cargo::rustc-env=WSTAP_EBPF_SHA256={hash}");
+            // Only a release knows: to ask git at each build would build anew after each commit.
+            println!("cargo::rerun-if-env-changed=WSTAP_COMMIT");
+            let commit = env::var("WSTAP_COMMIT").unwrap_or_else(|_| "(a working tree)".to_owned());
+            println!("cargo::rustc-env=WSTAP_COMMIT={commit}");
+        }
         Err(message) => {
             for line in message.lines() {
                 println!("cargo::error={line}");
@@ -61,6 +70,9 @@ fn build() -> Result<PathBuf, String> {
         "-Clink-arg=--btf".to_owned(),
         "-Cdebuginfo=2".to_owned(),
         format!("--cfg=bpf_target_arch=\"{arch}\""),
+        // The object names its sources; without this, each folder would give another object.
+        format!("--remap-path-prefix={}=wstap", workspace.display()),
+        format!("--remap-path-prefix={}=cargo", cargo_home()?.display()),
     ];
     cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
     cargo
@@ -78,6 +90,18 @@ fn build() -> Result<PathBuf, String> {
         ));
     }
     Ok(target_dir.join(TARGET).join("release/wstap-ebpf"))
+}
+
+/// Where cargo keeps the sources of other crates.
+fn cargo_home() -> Result<PathBuf, String> {
+    let set = env::var_os("CARGO_HOME").map(PathBuf::from);
+    set.or_else(|| Some(env::home_dir()?.join(".cargo"))).ok_or("no CARGO_HOME and no HOME".into())
+}
+
+fn hash(object: &Path) -> Result<String, String> {
+    use sha2::{Digest as _, Sha256};
+    let bytes = fs::read(object).map_err(|error| format!("{}: {error}", object.display()))?;
+    Ok(format!("{:x}", Sha256::digest(bytes)))
 }
 
 /// bpf-linker as `cargo xtask setup` builds it, or one on the path.

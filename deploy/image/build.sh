@@ -5,7 +5,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-tag=${1:-wstap:0.1.0}
+version=$(sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' Cargo.toml)
+tag=${1:-wstap:$version}
 tool=${CONTAINER_TOOL:-podman}
 target="$(uname -m)-unknown-linux-gnu"
 context=$(mktemp -d)

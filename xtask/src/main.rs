@@ -1,8 +1,12 @@
 //! Every chore of the project, as `cargo xtask <chore>`.
 
+mod arch;
 mod bench;
 mod command;
+mod cross;
+mod debian;
 mod demo;
+mod dist;
 mod fuzz;
 mod run;
 mod setup;
@@ -47,6 +51,8 @@ enum Chore {
     Test(test::Options),
     /// Coverage-guided fuzzing of what reads bytes from the wire
     Fuzz(fuzz::Options),
+    /// Build all that a release has into target/dist: binaries, packages, image, chart, lists
+    Dist(dist::Options),
     /// Run the live tests, or a command, on other kernels in virtual machines (needs root)
     Vm(vm::Options),
 }
@@ -70,6 +76,7 @@ fn run(chore: Chore) -> Result<()> {
         Chore::Demo => demo::run(),
         Chore::Test(options) => test::run_parts(&options),
         Chore::Fuzz(options) => fuzz::run(&options),
+        Chore::Dist(options) => dist::run(&options),
         Chore::Vm(options) => vm::run(&options),
     }
 }

@@ -29,10 +29,21 @@ use crate::{
     sink::{Sinks, filter::Filter},
 };
 
+/// What `--version` says of this build; `-V` says the version alone. What was built from a release's commit has the
+/// release's BPF object.
+const BUILD: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    "\ncommit: ",
+    env!("WSTAP_COMMIT"),
+    "\nBPF object: sha256:",
+    env!("WSTAP_EBPF_SHA256"),
+);
+
 /// Tells which WebSocket handshakes fail, from which origin, and why: from the Linux kernel, without
 /// touching the application.
 #[derive(Debug, Parser)]
-#[command(name = "wstap", version, propagate_version = true, max_term_width = 100)]
+#[command(name = "wstap", version, long_version = BUILD, propagate_version = true)]
+#[command(max_term_width = 100)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -3,6 +3,7 @@
 
 mod apt;
 mod bpf;
+pub(crate) mod dist;
 mod go;
 mod node;
 mod python;
@@ -27,6 +28,14 @@ pub(crate) enum Group {
     Image,
     /// What boots other kernels
     Vm,
+    /// The same for kernels of arm64
+    VmArm,
+    /// What makes packages, the image and the lists of a release
+    Dist,
+    /// What builds for the other architecture
+    Cross,
+    /// What signs a release
+    Sign,
     /// The compiler of the fuzzer's own code, which is C++
     Fuzz,
     /// The benchmark's load generator
@@ -83,6 +92,21 @@ impl Group {
                 ("/usr/lib/qemu/virtiofsd", "qemu-system-common"),
                 ("/usr/share/keyrings/debian-archive-keyring.gpg", "debian-archive-keyring"),
             ],
+            Self::VmArm => &[("qemu-system-aarch64", "qemu-system-arm")],
+            Self::Dist => &[
+                ("buildah", "buildah"),
+                ("git", "git"),
+                ("objcopy", "binutils"),
+                ("setcap", "libcap2-bin"),
+            ],
+            Self::Cross => match std::env::consts::ARCH {
+                "aarch64" => &[("x86_64-linux-gnu-gcc", "gcc-x86-64-linux-gnu")],
+                _ => &[
+                    ("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu"),
+                    ("/usr/share/keyrings/debian-archive-keyring.gpg", "debian-archive-keyring"),
+                ],
+            },
+            Self::Sign => &[("minisign", "minisign")],
             Self::Fuzz => &[("c++", "g++")],
             Self::Bench => &[("wrk", "wrk")],
             Self::BenchReplay => &[("tshark", "tshark")],
@@ -109,6 +133,9 @@ pub(crate) fn run(groups: &[Group]) -> Result<()> {
     if groups.contains(&Group::Bpf) {
         packages.extend(bpf::missing_packages());
         later.extend(bpf::linker_step());
+    }
+    if groups.contains(&Group::Dist) {
+        later.extend(dist::steps(dist::RELEASE));
     }
     if groups.contains(&Group::Servers) {
         later.extend(node::step()?);

@@ -8,21 +8,52 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 
 use super::kernels::Kernel;
-use crate::command::find;
+use super::machine::quoted;
+use crate::arch::Arch;
+use crate::command::{find, workspace};
 
 /// The modules for the root (the first three), and for the tests: made-up devices and packet loss.
 const MODULES: &[&str] = &["virtio_pci", "virtiofs", "overlay", "tun", "veth", "sch_netem"];
+/// What the second serial line wants where it is a console of virtio's.
+const CONSOLE: &str = "virtio_console";
 const INIT: &str = include_str!("init");
 
+/// Which files a machine has.
+pub(super) struct Files {
+    /// The folder that is its root, with the workspace put into it; none: the host's own.
+    pub(super) root: Option<PathBuf>,
+    /// The device of the second serial line.
+    pub(super) output: &'static str,
+}
+
+impl Files {
+    fn settings(&self) -> String {
+        let (root, workspace) = match &self.root {
+            None => (String::new(), String::new()),
+            Some(root) => (root.display().to_string(), workspace().display().to_string()),
+        };
+        format!(
+            "ROOT={}\nWORKSPACE={}\nOUTPUT={}\n",
+            quoted(&root),
+            quoted(&workspace),
+            self.output
+        )
+    }
+}
+
 /// Writes the archive for a kernel and a command, a shell script.
-pub(super) fn write(kernel: &Kernel, script: &str, file: &Path) -> Result<()> {
-    let busybox = find("busybox").context("busybox is missing: run `cargo xtask setup vm`")?;
+pub(super) fn write(kernel: &Kernel, files: &Files, script: &str, file: &Path) -> Result<()> {
+    let busybox = match &files.root {
+        Some(root) => root.join("bin/busybox"),
+        None => find("busybox").context("busybox is missing: run `cargo xtask setup vm`")?,
+    };
     let mut archive = Archive::default();
     for folder in ["bin", "modules", "dev"] {
         archive.entry(folder, FOLDER, &[]);
     }
     archive.entry("bin/busybox", PROGRAM, &fs::read(busybox)?);
     archive.entry("init", PROGRAM, INIT.as_bytes());
+    archive.entry("settings", FILE, files.settings().as_bytes());
     archive.entry("command", PROGRAM, script.as_bytes());
     for (number, module) in modules(kernel)?.iter().enumerate() {
         // The names order them: what a module needs is loaded before it.
@@ -44,6 +75,9 @@ fn modules(kernel: &Kernel) -> Result<Vec<Vec<u8>>> {
     list(&kernel.modules.join("kernel"), &mut modules.files)?;
     for module in MODULES {
         modules.load(module)?;
+    }
+    if kernel.arch == Arch::Aarch64 {
+        modules.load(CONSOLE)?;
     }
     Ok(modules.order)
 }
@@ -115,6 +149,7 @@ fn name(file: &Path) -> Option<String> {
 
 const FOLDER: u32 = 0o040_755;
 const PROGRAM: u32 = 0o100_755;
+const FILE: u32 = 0o100_644;
 
 /// A cpio archive in the form `newc`, which the kernel unpacks (its
 /// Documentation/driver-api/early-userspace/buffer-format.rst).

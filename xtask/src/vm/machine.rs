@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -11,8 +11,9 @@ use anyhow::{Context, Result};
 use wstap_tests::process::Process;
 use wstap_tests::{scratch, wait_for};
 
-use super::initramfs;
+use super::initramfs::{self, Files};
 use super::kernels::Kernel;
+use crate::arch::Arch;
 use crate::command::workspace;
 
 /// Memory of a machine; what the guest writes is in it too.
@@ -77,10 +78,16 @@ pub(super) struct Order<'a> {
 pub(super) fn run(kernel: &Kernel, order: &Order<'_>) -> Result<Outcome> {
     let start = Instant::now();
     // A kernel may run in two machines at once.
-    let name = format!("vm-{}-{}", kernel.series, MACHINE.fetch_add(1, Ordering::Relaxed));
+    let name = format!(
+        "vm-{}-{}-{}",
+        kernel.arch.name(),
+        kernel.series,
+        MACHINE.fetch_add(1, Ordering::Relaxed)
+    );
     let folder = scratch(&name)?;
     let initramfs = folder.join("initramfs");
-    initramfs::write(kernel, &script(order), &initramfs)?;
+    let files = Files { root: root(kernel.arch)?, output: output_line(kernel.arch) };
+    initramfs::write(kernel, &files, &script(order), &initramfs)?;
     // Below /tmp: the name of a unix socket is short.
     let socket = PathBuf::from(format!("/tmp/wstap-{name}-{}.sock", std::process::id()));
     let mut files = Command::new(VIRTIOFSD);
@@ -92,21 +99,12 @@ pub(super) fn run(kernel: &Kernel, order: &Order<'_>) -> Result<Outcome> {
         Ok(socket.exists().then_some(()))
     })?;
     let (console, output) = (folder.join("console"), folder.join("output"));
-    let mut qemu = Command::new("qemu-system-x86_64");
-    qemu.args(["-machine", "pc,memory-backend=memory", "-accel", EMULATION, "-cpu", "max"]);
+    let mut qemu = emulator(kernel.arch, &console, &output);
     qemu.args(["-nodefaults", "-display", "none", "-no-reboot", "-smp", CPUS, "-m", MEMORY]);
     qemu.args(["-object", &format!("memory-backend-memfd,id=memory,size={MEMORY},share=on")]);
     qemu.args(["-chardev", &format!("socket,id=files,path={}", socket.display())]);
     qemu.args(["-device", "vhost-user-fs-pci,chardev=files,tag=host"]);
-    for line in [&console, &output] {
-        qemu.args(["-serial", &format!("file:{}", line.display())]);
-    }
     qemu.arg("-kernel").arg(&kernel.image).arg("-initrd").arg(&initramfs);
-    qemu.args([
-        "-append",
-        "console=ttyS0 no_timer_check oops=panic panic=-1 mitigations=off nokaslr tsc=reliable \
-         random.trust_cpu=on",
-    ]);
     let mut qemu = Process::start("qemu", &mut qemu, &folder)?;
     let mut shown = 0;
     while qemu.ended()?.is_none() && start.elapsed() < order.limit {
@@ -133,6 +131,45 @@ pub(super) fn run(kernel: &Kernel, order: &Order<'_>) -> Result<Outcome> {
     }
     let (end, output) = split(&text);
     Ok(Outcome { end, output, console, time: start.elapsed() })
+}
+
+/// QEMU for an architecture, with its two serial lines and what its kernels are told.
+fn emulator(arch: Arch, console: &Path, output: &Path) -> Command {
+    let mut qemu = Command::new(format!("qemu-system-{}", arch.name()));
+    let common = "oops=panic panic=-1 mitigations=off nokaslr random.trust_cpu=on";
+    match arch {
+        Arch::X86_64 => {
+            qemu.args(["-machine", "pc,memory-backend=memory", "-accel", EMULATION, "-cpu", "max"]);
+            for line in [console, output] {
+                qemu.args(["-serial", &format!("file:{}", line.display())]);
+            }
+            qemu.arg("-append");
+            qemu.arg(format!("console=ttyS0 no_timer_check tsc=reliable {common}"));
+        }
+        Arch::Aarch64 => {
+            // Authenticating pointers in the architecture's own way takes half of the emulation's time.
+            qemu.args(["-machine", "virt,memory-backend=memory", "-accel", EMULATION]);
+            qemu.args(["-cpu", "max,pauth-impdef=on"]);
+            qemu.args(["-serial", &format!("file:{}", console.display())]);
+            // The machine has one serial line; the second is a console of virtio's.
+            qemu.args(["-chardev", &format!("file,id=output,path={}", output.display())]);
+            qemu.args(["-device", "virtio-serial-pci", "-device", "virtconsole,chardev=output"]);
+            qemu.args(["-append", &format!("console=ttyAMA0 {common}")]);
+        }
+    }
+    qemu
+}
+
+const fn output_line(arch: Arch) -> &'static str {
+    match arch {
+        Arch::X86_64 => "ttyS1",
+        Arch::Aarch64 => "hvc0",
+    }
+}
+
+/// The root of a machine whose programs this host's are not.
+fn root(arch: Arch) -> Result<Option<PathBuf>> {
+    if Arch::host() == Some(arch) { Ok(None) } else { super::root::get(arch).map(Some) }
 }
 
 /// How the command ended, and what it printed, from what came over the second serial line.
@@ -182,7 +219,7 @@ fn script(order: &Order<'_>) -> String {
 }
 
 /// A word as the shell takes it.
-fn quoted(word: &str) -> String {
+pub(super) fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
 

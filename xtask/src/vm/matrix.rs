@@ -13,7 +13,9 @@ use anyhow::{Context, Result, bail, ensure};
 use super::kernels::{Kernel, SERIES};
 use super::machine::{self, Order, Outcome};
 use super::suites::{SUITES, Suite};
+use crate::arch::Arch;
 use crate::command::{cargo, run, say, workspace};
+use crate::cross;
 
 /// Among the binaries, the agent's.
 const AGENT: &str = "wstap";
@@ -41,8 +43,8 @@ enum Cell {
 
 /// Runs the suites of these names (all when there are none) on these kernels and prints the table; an error when a test
 /// failed or gave no result.
-pub(super) fn run_on(kernels: &[Kernel], names: &[&str]) -> Result<()> {
-    let binaries = build()?;
+pub(super) fn run_on(kernels: &[Kernel], names: &[&str], arch: Arch) -> Result<()> {
+    let binaries = build(arch)?;
     // A machine for what runs on every kernel, and another for the rest: so two have about as much to do.
     let mut waiting: Vec<(&Kernel, Vec<&Suite>)> = Vec::new();
     for ends in [true, false] {
@@ -103,14 +105,23 @@ pub(super) fn run_on(kernels: &[Kernel], names: &[&str]) -> Result<()> {
 }
 
 /// The test binaries, by their names, and the agent's.
-fn build() -> Result<BTreeMap<String, PathBuf>> {
-    run(&mut cargo(["build", "--bin", "wstap"]))?;
+fn build(arch: Arch) -> Result<BTreeMap<String, PathBuf>> {
+    // What this host runs is built as its own tests are; for another architecture it is static.
+    let is_host = Arch::host() == Some(arch);
+    let command = |arguments: &[&str]| {
+        if is_host { Ok(cargo(arguments.iter().copied())) } else { cross::cargo(arch, arguments) }
+    };
+    run(&mut command(&["build", "--bin", "wstap"])?)?;
     let mut tests =
-        cargo(["test", "--no-run", "--package", "wstap-tests", "--message-format=json"]);
+        command(&["test", "--no-run", "--package", "wstap-tests", "--message-format=json"])?;
     tests.args(["--test", "live", "--test", "verifier"]).stderr(Stdio::inherit());
     let output = tests.output().context("cannot start cargo")?;
     ensure!(output.status.success(), "the tests cannot be built");
-    let agent = workspace().join("target/debug/wstap");
+    let agent = if is_host {
+        workspace().join("target/debug/wstap")
+    } else {
+        cross::folder(arch, "dev").join("wstap")
+    };
     let mut binaries = BTreeMap::from([(AGENT.to_owned(), agent)]);
     for line in String::from_utf8(output.stdout)?.lines() {
         let message: serde_json::Value = serde_json::from_str(line)?;

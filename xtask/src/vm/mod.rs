@@ -7,13 +7,15 @@ mod initramfs;
 mod kernels;
 mod machine;
 mod matrix;
+mod root;
 mod suites;
 
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 
+use crate::arch::Arch;
 use crate::command::{need_root, say};
 use crate::setup::{self, Group};
 use kernels::SERIES;
@@ -23,6 +25,9 @@ use suites::SUITES;
 /// Which kernels, and what runs on them; all that there is unless it is named.
 #[derive(Args, Default)]
 pub(crate) struct Options {
+    /// The machines' architecture; for another one than this host's the tests are built for it, and a root of Debian's packages is unpacked
+    #[arg(long, value_enum)]
+    arch: Option<Arch>,
     /// Only this series of kernels: 5.10, 6.1, 6.12, 6.18 or 7 (may be given again)
     #[arg(long, value_name = "SERIES", value_parser = series)]
     kernel: Vec<&'static str>,
@@ -52,15 +57,28 @@ fn suite(text: &str) -> Result<&'static str, String> {
 /// Runs the suites, or the command, on each kernel.
 pub(crate) fn run(options: &Options) -> Result<()> {
     need_root("Giving a machine the host's files", "vm")?;
-    setup::run(&[Group::Bpf, Group::Servers, Group::Test, Group::Vm])?;
+    let host = Arch::host().context("machines run on x86_64 and aarch64")?;
+    let arch = options.arch.unwrap_or(host);
+    let mut groups = vec![Group::Bpf, Group::Servers, Group::Test, Group::Vm];
+    if arch == Arch::Aarch64 {
+        groups.push(Group::VmArm);
+    }
+    if arch != host {
+        groups.push(Group::Cross);
+    }
+    setup::run(&groups)?;
     let series = if options.kernel.is_empty() {
-        SERIES.iter().map(|(series, _)| *series).collect()
+        let all = SERIES.iter().map(|(series, _)| *series);
+        all.filter(|series| arch == host || suites::OTHER_KERNELS.contains(series)).collect()
     } else {
         options.kernel.clone()
     };
-    let kernels = kernels::get(&series)?;
+    let kernels = kernels::get(&series, arch)?;
     if options.command.is_empty() {
-        return matrix::run_on(&kernels, &options.suite);
+        let named = &options.suite;
+        let suites =
+            if named.is_empty() && arch != host { suites::OTHER_ARCHITECTURE } else { named };
+        return matrix::run_on(&kernels, suites, arch);
     }
     for kernel in kernels {
         let order =

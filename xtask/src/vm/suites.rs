@@ -73,6 +73,12 @@ pub(super) const SUITES: &[Suite] = &[
     ),
 ];
 
+/// What runs on another architecture than the host's, and on which kernels: its processors are emulated instruction by
+/// instruction, and what is the kernel's alone was shown on the host's.
+pub(super) const OTHER_ARCHITECTURE: &[&str] =
+    &["verifier", "truth", "closures", "unix sockets", "killed", "doctor"];
+pub(super) const OTHER_KERNELS: &[&str] = &["6.1", "6.12", "7"];
+
 const fn suite(name: &'static str, binary: &'static str, tests: &'static [&'static str]) -> Suite {
     Suite { name, binary, tests, ends: false }
 }
