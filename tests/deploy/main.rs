@@ -1,8 +1,10 @@
 //! What `deploy/` ships: the rules do what they say, the copies agree with their source, every query
 //! asks for metrics that exist, and the manifests are valid.
 
+mod crates;
 mod manifests;
 mod metrics;
+mod project;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -102,7 +102,9 @@ fn kustomizations_build_and_fit_the_schemas() -> Result<()> {
     let mut with_components = [&base[..], &["PodMonitor", "PrometheusRule"]].concat();
     with_components.sort_unstable();
     assert_eq!(validated("example", &example)?, with_components);
-    assert!(example.contains("image: registry.example.com/wstap:0.1.0"));
+    assert!(
+        example.contains(concat!("image: registry.example.com/wstap:", env!("CARGO_PKG_VERSION")))
+    );
 
     let folder = scratch("deploy-components")?;
     // Kustomize takes relative paths only.
