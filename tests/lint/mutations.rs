@@ -103,6 +103,11 @@ fn ten_thousand_broken_configurations_crash_nothing() {
         let _ = detect(&source);
         if let Ok(linted) = lint(product, &[source], &NoDisk, &Options::default(), &[]) {
             read += 1;
+            let lines = text.lines().count() + 1;
+            for place in linted.findings.iter().filter_map(|finding| finding.place.as_ref()) {
+                let own = place.file != *name || (1..=lines).contains(&(place.line as usize));
+                assert!(own, "{place:?}\n{text}");
+            }
             let _ = fix::diff(product, &linted, &|_| Some(text.clone()));
         }
     }

@@ -45,6 +45,9 @@ pub(super) struct LintArgs {
     /// The version of nginx, when `nginx -V` is not among the files: from 1.29.7 on it speaks HTTP/1.1 to backends by itself
     #[arg(long, value_name = "VERSION", value_parser = version)]
     nginx_version: Option<[u32; 3]>,
+    /// The name that clients use, where the configuration does not say it (HAProxy, Envoy)
+    #[arg(long, value_name = "NAME")]
+    host: Option<String>,
     /// TLS ends at a hop in front of this proxy
     #[arg(long)]
     tls_in_front: bool,
@@ -67,7 +70,11 @@ pub(super) fn run(args: LintArgs) -> anyhow::Result<ExitCode> {
             return Ok(Exit::Usage.into());
         }
     };
-    let options = Options { nginx_version: args.nginx_version, tls_in_front: args.tls_in_front };
+    let options = Options {
+        nginx_version: args.nginx_version,
+        host: args.host.clone(),
+        tls_in_front: args.tls_in_front,
+    };
     let mut suites = Vec::new();
     let mut diffs = String::new();
     for (product, sources) in &configurations {

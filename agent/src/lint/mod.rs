@@ -63,7 +63,11 @@ pub fn lint(
         let what = format!("{} was not read, and may hold more", unknown.text);
         findings.push(rules::general(Rule::NotFollowed, &unknown.place, what));
     }
-    if roles.iter().all(|role| *role == Role::Other) {
+    let judged = |(route, role): (&Route, &Role)| {
+        let answers = matches!(role, Role::Asked(_)) || route.redirects.is_some();
+        *role != Role::Other && (route.forwards || answers || !route.oddities.is_empty())
+    };
+    if !routes.iter().zip(&roles).any(judged) {
         findings.push(no_path(product, sources, &routes, paths));
     }
     Ok(Linted { findings, routes: routes.into_iter().zip(roles).collect() })

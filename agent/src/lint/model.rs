@@ -310,6 +310,8 @@ pub struct Route {
     pub paths: Paths,
     /// Whether it forwards requests; if not, the proxy answers by itself.
     pub forwards: bool,
+    /// What answers its requests with a redirect.
+    pub redirects: Option<Written>,
     /// What shows that it is meant for WebSocket.
     pub hint: Option<Written>,
     /// Whether TLS ends here.
@@ -343,6 +345,7 @@ impl Route {
             name,
             paths: Paths::All,
             forwards: true,
+            redirects: None,
             hint: None,
             tls: Tls::Unknown,
             front: None,

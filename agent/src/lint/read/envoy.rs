@@ -1,6 +1,7 @@
 //! Envoy: what each route of each connection manager sends to its cluster.
 
 use super::{
+    Options,
     data::{self, Node},
     directive::{Source, SyntaxError, seconds},
 };
@@ -15,7 +16,7 @@ use crate::lint::{
 const STREAM_IDLE: f64 = 300.0;
 
 /// The routes of Envoy's files.
-pub(super) fn read(sources: &[Source]) -> Result<Reading, SyntaxError> {
+pub(super) fn read(sources: &[Source], options: &Options) -> Result<Reading, SyntaxError> {
     let mut documents = Vec::new();
     for source in sources {
         documents.extend(data::parse(source)?);
@@ -34,8 +35,12 @@ pub(super) fn read(sources: &[Source]) -> Result<Reading, SyntaxError> {
         .collect();
     for node in &everything {
         if is_manager(node) {
-            let manager =
-                Manager { node, clusters: &clusters, tls: listener_tls(&everything, node) };
+            let manager = Manager {
+                node,
+                clusters: &clusters,
+                tls: listener_tls(&everything, node),
+                name: options.name(),
+            };
             manager.routes(node.get("route_config"), &mut reading);
             if let (None, Some(discovered)) =
                 (node.get("route_config"), node.get("rds").or(node.get("scoped_routes")))
@@ -94,6 +99,8 @@ struct Manager<'a> {
     node: &'a Node,
     clusters: &'a [&'a Node],
     tls: Tls,
+    /// The name that clients use.
+    name: &'a str,
 }
 
 impl<'a> Manager<'a> {
@@ -142,9 +149,14 @@ impl<'a> Manager<'a> {
         );
         route.paths = paths;
         let levels: Vec<&Node> = [Some(node), Some(host), config].into_iter().flatten().collect();
-        match node.get("route") {
-            Some(action) => self.fill_action(&mut route, &levels, action),
-            None => route.forwards = false,
+        if let Some(action) = node.get("route") {
+            self.fill_action(&mut route, &levels, action);
+        } else {
+            route.forwards = false;
+            let place = |redirect: &Node| redirect.place.clone();
+            route.redirects = node
+                .get("redirect")
+                .map(|redirect| Written { place: place(redirect), text: "redirect".to_owned() });
         }
         let by_header =
             matched.and_then(|matched| matched.get("headers")).map_or(&[][..], Node::items);
@@ -168,6 +180,7 @@ impl<'a> Manager<'a> {
     /// What the manager and the levels from the route outwards do.
     fn fill(&self, route: &mut Route, levels: &[&Node], action: &Node) {
         route.tls = self.tls;
+        route.host = format!("{}:8443", self.name);
         self.upgrade(route, action);
         let trusts = self.node.text_of("use_remote_address") != "true";
         let scheme = if self.tls == Tls::Plain { "http" } else { "https" };

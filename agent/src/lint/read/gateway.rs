@@ -86,7 +86,10 @@ fn route(name: &str, host: &str, rule: &Node, matched: Option<&Node>, services: 
     for filter in filters() {
         match filter.text_of("type") {
             "ExtensionRef" => route.unknown.extend(filter.written("type")),
-            "RequestRedirect" => route.forwards = false,
+            "RequestRedirect" => {
+                route.forwards = false;
+                route.redirects = filter.written("type");
+            }
             _ => {}
         }
     }

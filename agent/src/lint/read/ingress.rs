@@ -285,18 +285,16 @@ impl<'a> Ingress<'a> {
         for (name, inherited) in [("configuration-snippet", true), ("server-snippet", false)] {
             let Some((node, by)) = self.annotation(name) else { continue };
             let Some(text) = node.text() else { continue };
-            let offset = match node.value {
-                // A block of lines begins behind its key.
-                Data::Scalar(_, true) => by.place.line,
-                _ => by.place.line.saturating_sub(1),
-            };
+            // A block of lines begins behind its key; of any other text the key's line is told.
+            let is_block = matches!(node.value, Data::Scalar(_, true));
             let Ok(directives) = nginx::syntax::parse(&Source::new(&by.place.file, text)) else {
                 unknown.push(by);
                 continue;
             };
             for directive in directives {
-                let place =
-                    Place { line: directive.place.line + offset, ..directive.place.clone() };
+                let line =
+                    if is_block { by.place.line + directive.place.line } else { by.place.line };
+                let place = Place { line, ..directive.place.clone() };
                 let written = Written { place, text: directive.written().text };
                 if directive.name == "proxy_set_header" && inherited {
                     lines.push((

@@ -28,8 +28,17 @@ use super::model::{Product, Reading};
 pub struct Options {
     /// The version of nginx.
     pub nginx_version: Option<[u32; 3]>,
+    /// The name that clients use, for products that do not say it.
+    pub host: Option<String>,
     /// Whether a hop in front of the proxy ends TLS.
     pub tls_in_front: bool,
+}
+
+impl Options {
+    /// The name in the samples, for products that do not say it.
+    fn name(&self) -> &str {
+        self.host.as_deref().unwrap_or("app.example.com")
+    }
 }
 
 /// The files that an `include` may name.
@@ -120,13 +129,13 @@ pub fn read(
 ) -> Result<Reading, SyntaxError> {
     match product {
         Product::Nginx => nginx::read(sources, disk, options),
-        Product::Haproxy => haproxy::read(sources),
-        Product::Apache => apache::read(sources, disk),
+        Product::Haproxy => haproxy::read(sources, options),
+        Product::Apache => apache::read(sources, disk, options),
         Product::Caddy => caddy::read(sources),
         Product::IngressNginx => ingress::read(sources),
         Product::GatewayApi => gateway::read(sources),
-        Product::Traefik => traefik::read(sources),
-        Product::Envoy => envoy::read(sources),
+        Product::Traefik => traefik::read(sources, options),
+        Product::Envoy => envoy::read(sources, options),
         Product::Alb => alb::read(sources),
     }
 }

@@ -1,6 +1,7 @@
 //! Traefik: what each router sends, from files (YAML, TOML) and from the labels of a compose file.
 
 use super::{
+    Options,
     data::{self, Data, Node},
     directive::{Source, SyntaxError},
 };
@@ -12,7 +13,7 @@ use crate::lint::{
 };
 
 /// The routes of Traefik's files, which are read as one.
-pub(super) fn read(sources: &[Source]) -> Result<Reading, SyntaxError> {
+pub(super) fn read(sources: &[Source], options: &Options) -> Result<Reading, SyntaxError> {
     let mut roots = Vec::new();
     for source in sources {
         for document in data::parse(source)? {
@@ -20,7 +21,7 @@ pub(super) fn read(sources: &[Source]) -> Result<Reading, SyntaxError> {
             if labels.is_empty() { roots.push(document) } else { roots.extend(labels) }
         }
     }
-    let all = Everything { roots: &roots };
+    let all = Everything { roots: &roots, name: options.name() };
     let mut reading = Reading::default();
     let routers = all.under(&["http", "routers"]);
     for (name, place, router) in &routers {
@@ -39,6 +40,8 @@ pub(super) fn read(sources: &[Source]) -> Result<Reading, SyntaxError> {
 
 struct Everything<'a> {
     roots: &'a [Node],
+    /// The name that clients use, where a rule has none.
+    name: &'a str,
 }
 
 impl<'a> Everything<'a> {
@@ -64,6 +67,11 @@ impl<'a> Everything<'a> {
         let lower = rule.to_ascii_lowercase();
         if lower.contains("upgrade") && lower.contains("header") {
             route.hint = router.and_then(|router| router.written("rule"));
+        }
+        let name = hosts(rule).split(['`', '\'', '"']).nth(1).unwrap_or(self.name);
+        route.host = format!("{name}:8443");
+        if router.is_some_and(|router| router.get("tls").is_some()) {
+            route.tls = Tls::Ends;
         }
         self.entry(&mut route, router);
         let middlewares = self.middlewares(&mut route, router);
@@ -166,6 +174,13 @@ impl<'a> Everything<'a> {
                     );
                 }
                 Some(node) => {
+                    let redirect =
+                        ["redirectRegex", "redirectregex"].iter().find_map(|key| node.get(key));
+                    if let Some(redirect) = redirect {
+                        route.forwards = false;
+                        let text = format!("the middleware {name} redirects");
+                        route.redirects = Some(Written { place: redirect.place.clone(), text });
+                    }
                     if let Some(buffering) = node.get("buffering") {
                         route.odd_mild(
                             Rule::Buffered,

@@ -156,6 +156,9 @@ pub(super) fn fix(rule: Rule, product: Product) -> Option<&'static str> {
         (Rule::ForwardedForged, Alb) => "routing.http.xff_header_processing.mode=append",
         (Rule::NotSticky, Alb) => "stickiness.enabled=true",
 
+        (Rule::Redirected, _) => {
+            "forward the path, and let clients connect to where the redirect points"
+        }
         (Rule::NoPath, _) => "name the path that carries WebSocket: --path /ws",
         _ => return None,
     })

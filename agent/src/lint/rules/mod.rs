@@ -14,7 +14,7 @@ use crate::{
     diagnose::{Cause, ending::Reason},
     lint::{
         hints::Role,
-        model::{Oddity, Place, Route, Value, Written},
+        model::{Oddity, Place, Route, Tls, Value, Written},
     },
 };
 
@@ -59,6 +59,8 @@ pub enum Rule {
     NotSticky,
     /// The path is answered by the proxy itself, or by nobody.
     NotForwarded,
+    /// The path is answered with a redirect, which browsers do not follow.
+    Redirected,
     /// A route before this one takes its requests.
     Shadowed,
     /// Something that could change the verdict cannot be followed.
@@ -91,6 +93,7 @@ impl Rule {
         Self::Buffered,
         Self::NotSticky,
         Self::NotForwarded,
+        Self::Redirected,
         Self::Shadowed,
         Self::NotFollowed,
         Self::NoPath,
@@ -119,6 +122,7 @@ impl Rule {
             Self::Buffered => "buffered",
             Self::NotSticky => "not-sticky",
             Self::NotForwarded => "not-forwarded",
+            Self::Redirected => "redirected",
             Self::Shadowed => "shadowed",
             Self::NotFollowed => "not-followed",
             Self::NoPath => "no-path",
@@ -147,6 +151,7 @@ impl Rule {
             Self::Buffered => Cause::TimedOut.into(),
             Self::NotSticky => Cause::SessionUnknown.into(),
             Self::NotForwarded | Self::Shadowed => Cause::RouteNotFound.into(),
+            Self::Redirected => Cause::Redirected.into(),
             Self::NotFollowed | Self::NoPath | Self::Sound => return None,
         })
     }
@@ -208,7 +213,25 @@ pub(super) fn judge(route: &Route, role: &Role) -> Vec<Finding> {
             timeouts::check(route, &mut drafts);
         }
     } else if route.oddities.is_empty() && route.unknown.is_empty() {
-        drafts.push(Draft::new(Rule::NotForwarded, None, "it forwards no request to a backend"));
+        match (&route.redirects, role) {
+            // From http to https: as it should be.
+            (Some(by), _) if route.tls == Tls::Plain && by.text.contains("https") => {
+                return Vec::new();
+            }
+            (Some(by), _) => {
+                let what = format!("{}: browsers follow no redirect of a handshake", by.text);
+                drafts.push(Draft::new(Rule::Redirected, Some(by), what));
+            }
+            (None, Role::Asked(_)) => {
+                drafts.push(Draft::new(
+                    Rule::NotForwarded,
+                    None,
+                    "it forwards no request to a backend",
+                ));
+            }
+            // A path that is named so and answered here is no fault by itself.
+            (None, _) => return Vec::new(),
+        }
     }
     if *role == Role::Perhaps {
         drafts.retain(|draft| draft.by.is_some() && draft.rule != Rule::Idle);
@@ -256,7 +279,12 @@ fn finding(route: &Route, draft: &Draft) -> Finding {
 
 /// A finding that is about no route.
 pub fn general(rule: Rule, place: &Place, what: String) -> Finding {
-    Finding::new(rule.name(), rule.verdict(), what).at(place.file.to_string(), place.line)
+    let finding =
+        Finding::new(rule.name(), rule.verdict(), what).at(place.file.to_string(), place.line);
+    match rule.code() {
+        Some(code) => finding.because(code),
+        None => finding,
+    }
 }
 
 /// Notes that a field cannot be told; answers its text otherwise.

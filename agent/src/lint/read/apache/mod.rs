@@ -4,7 +4,7 @@ mod headers;
 mod syntax;
 
 use super::{
-    Disk,
+    Disk, Options,
     directive::{Directive, Source, SyntaxError, seconds},
 };
 use crate::lint::{
@@ -16,7 +16,11 @@ use crate::lint::{
 const TIMEOUT: f64 = 60.0;
 
 /// The routes of Apache's files, which are read in their order as one.
-pub(super) fn read(sources: &[Source], disk: &dyn Disk) -> Result<Reading, SyntaxError> {
+pub(super) fn read(
+    sources: &[Source],
+    disk: &dyn Disk,
+    options: &Options,
+) -> Result<Reading, SyntaxError> {
     let mut directives = Vec::new();
     for source in sources {
         directives.extend(syntax::load(source, disk)?);
@@ -30,12 +34,13 @@ pub(super) fn read(sources: &[Source], disk: &dyn Disk) -> Result<Reading, Synta
         outer: &[],
         tls: Tls::Unknown,
         port: "80",
+        name: server_name(&top).unwrap_or(options.name()),
     };
     main.routes(&mut reading);
     for host in top.iter().filter(|directive| directive.is("VirtualHost")) {
         let own = flat(host.children());
         unknown(&own, &mut reading);
-        Server::new(host, own, &top).routes(&mut reading);
+        Server::new(host, own, &top, options).routes(&mut reading);
     }
     Ok(reading)
 }
@@ -66,6 +71,13 @@ fn unknown(directives: &[&Directive], reading: &mut Reading) {
     reading.unknown.extend(odd.map(|directive| directive.written()));
 }
 
+/// The name of `ServerName`, without a scheme and a port.
+fn server_name<'a>(own: &[&'a Directive]) -> Option<&'a str> {
+    let name = own.iter().find(|directive| directive.is("ServerName"))?.arg(0);
+    let name = name.split_once("://").map_or(name, |(_, rest)| rest);
+    name.split(':').next()
+}
+
 struct Server<'a> {
     label: String,
     own: Vec<&'a Directive>,
@@ -73,10 +85,17 @@ struct Server<'a> {
     outer: &'a [&'a Directive],
     tls: Tls,
     port: &'a str,
+    /// The name that clients use.
+    name: &'a str,
 }
 
 impl<'a> Server<'a> {
-    fn new(host: &'a Directive, own: Vec<&'a Directive>, outer: &'a [&'a Directive]) -> Self {
+    fn new(
+        host: &'a Directive,
+        own: Vec<&'a Directive>,
+        outer: &'a [&'a Directive],
+        options: &'a Options,
+    ) -> Self {
         let engine = own.iter().rev().find(|directive| directive.is("SSLEngine"));
         let port = host.arg(0).rsplit_once(':').map_or("80", |(_, port)| port);
         let tls = match engine {
@@ -85,9 +104,10 @@ impl<'a> Server<'a> {
             None if port == "443" => Tls::Unknown,
             _ => Tls::Plain,
         };
-        let name = own.iter().find(|directive| directive.is("ServerName")).map(|name| name.arg(0));
+        let name = server_name(&own);
         let label = format!("{} ({})", name.unwrap_or("virtual host"), host.place);
-        Self { label, own, outer, tls, port }
+        let name = name.or_else(|| server_name(outer)).unwrap_or(options.name());
+        Self { label, own, outer, tls, port, name }
     }
 
     /// The last directive of this name, of the host or else of the main server.
@@ -125,6 +145,18 @@ impl<'a> Server<'a> {
                 }
             }
         }
+        let redirects = self.own.iter().filter(|directive| directive.is("Redirect"));
+        reading.routes.extend(redirects.filter_map(|directive| self.redirect(directive)));
+    }
+
+    /// The route of a `Redirect`, which mod_alias answers where mod_proxy took nothing.
+    fn redirect(&self, redirect: &'a Directive) -> Option<Route> {
+        let from = redirect.args.iter().find(|arg| arg.starts_with('/'))?;
+        let mut route = self.route(redirect, from);
+        route.paths = if from == "/" { Paths::All } else { Paths::Prefix(from.clone()) };
+        route.forwards = false;
+        route.redirects = Some(redirect.written());
+        Some(route)
     }
 
     /// The route of a `ProxyPass`, of the server or of a `<Location>`.
@@ -236,8 +268,8 @@ impl<'a> Server<'a> {
         let mut route = Route::new(Product::Apache, directive.place.clone(), &self.label, name);
         route.tls = self.tls;
         route.host = match self.port {
-            "80" | "443" | "*" => "app.example.com".to_owned(),
-            port => format!("app.example.com:{port}"),
+            "80" | "443" | "*" => self.name.to_owned(),
+            port => format!("{}:{port}", self.name),
         };
         let remote =
             self.holding("RemoteIPHeader").or_else(|| self.holding("RemoteIPProxyProtocol"));

@@ -17,8 +17,13 @@ pub(super) fn read(sources: &[Source]) -> Result<Reading, SyntaxError> {
         let trusted = blocks.iter().filter(|block| block.name.is_empty()).find_map(trusted_proxies);
         for site in blocks.iter().filter(|block| !block.name.is_empty()) {
             let mut walk = Walk { site: Site::new(site), trusted, reading: &mut reading };
-            let scope =
-                Scope { paths: Paths::All, edits: Vec::new(), matchers: Vec::new(), hint: None };
+            let scope = Scope {
+                paths: Paths::All,
+                edits: Vec::new(),
+                matchers: Vec::new(),
+                hint: None,
+                redirects: None,
+            };
             walk.block(site.children(), &scope);
         }
     }
@@ -79,6 +84,8 @@ struct Scope<'a> {
     matchers: Vec<&'a Directive>,
     /// A matcher that only handshakes fit.
     hint: Option<&'a Directive>,
+    /// A redirect that answers before anything is forwarded.
+    redirects: Option<&'a Directive>,
 }
 
 struct Walk<'r> {
@@ -94,6 +101,7 @@ impl Walk<'_> {
             edits: outer.edits.clone(),
             matchers: outer.matchers.clone(),
             hint: outer.hint,
+            redirects: outer.redirects,
         };
         scope
             .matchers
@@ -106,6 +114,14 @@ impl Walk<'_> {
                 scope.edits.push(directive);
             }
         }
+        // It runs before what forwards.
+        let redirects = directives.iter().find(|directive| {
+            let matcher = directive.arg(0);
+            directive.name == "redir"
+                && !matcher.starts_with('@')
+                && !(matcher.starts_with('/') && directive.args.len() > 1)
+        });
+        scope.redirects = scope.redirects.or(redirects);
         for directive in directives {
             let (paths, hint) = scope.matched(directive.arg(0));
             let inner = Scope {
@@ -113,6 +129,7 @@ impl Walk<'_> {
                 edits: scope.edits.clone(),
                 matchers: scope.matchers.clone(),
                 hint: hint.or(scope.hint),
+                redirects: scope.redirects,
             };
             match directive.name.as_str() {
                 "handle" | "handle_path" | "route" => self.block(directive.children(), &inner),
@@ -130,6 +147,8 @@ impl Walk<'_> {
         route.host.clone_from(&self.site.host);
         route.tls = self.site.tls;
         route.hint = scope.hint.map(Directive::written);
+        route.redirects = scope.redirects.map(Directive::written);
+        route.forwards = route.redirects.is_none();
         let trusted =
             proxy.children().iter().find(|child| child.name == "trusted_proxies").or(self.trusted);
         route.front = trusted.map(Directive::written);

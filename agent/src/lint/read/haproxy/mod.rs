@@ -4,7 +4,10 @@ mod conditions;
 mod syntax;
 
 use self::conditions::{Scene, Term, alternatives, split};
-use super::directive::{Directive, Source, SyntaxError, seconds};
+use super::{
+    Options,
+    directive::{Directive, Source, SyntaxError, seconds},
+};
 use crate::lint::{
     hints::names_websocket,
     model::{Arrived, Idle, Paths, Product, Reading, Request, Route, Tls, Upstream, Value},
@@ -12,7 +15,7 @@ use crate::lint::{
 };
 
 /// The routes of HAProxy's files, which are read in their order as one.
-pub(super) fn read(sources: &[Source]) -> Result<Reading, SyntaxError> {
+pub(super) fn read(sources: &[Source], options: &Options) -> Result<Reading, SyntaxError> {
     let mut sections = Vec::new();
     for source in sources {
         sections.extend(syntax::parse(source)?);
@@ -23,15 +26,13 @@ pub(super) fn read(sources: &[Source]) -> Result<Reading, SyntaxError> {
         let conditional = section.children().iter().filter(|line| line.name.starts_with('.'));
         reading.unknown.extend(conditional.map(Directive::written));
     }
-    let mut used: Vec<&str> = Vec::new();
     for front in proxies.iter().filter(|proxy| proxy.section.name != "backend") {
-        front.routes(&proxies, &mut reading.routes, &mut used);
+        front.routes(&proxies, &mut reading.routes, options);
     }
     // A file of backends alone is for a front that is elsewhere.
-    for back in proxies.iter().filter(|proxy| proxy.section.name == "backend") {
-        if !used.contains(&back.name()) {
-            reading.routes.extend(route(back, back, &[], None));
-        }
+    let alone = proxies.iter().all(|proxy| proxy.section.name == "backend");
+    for back in proxies.iter().filter(|_| alone) {
+        reading.routes.extend(route(back, back, &[], None, options));
     }
     Ok(reading)
 }
@@ -88,7 +89,7 @@ impl<'a> Proxy<'a> {
         on.filter(|_| !off)
     }
 
-    fn routes(&self, proxies: &[Proxy<'a>], routes: &mut Vec<Route>, used: &mut Vec<&'a str>) {
+    fn routes(&self, proxies: &[Proxy<'a>], routes: &mut Vec<Route>, options: &Options) {
         let acls: Vec<_> = self.named("acl").collect();
         let find = |name: &str| {
             proxies.iter().find(|proxy| proxy.name() == name && proxy.section.name != "frontend")
@@ -96,22 +97,22 @@ impl<'a> Proxy<'a> {
         for rule in self.named("use_backend") {
             let (words, condition) = split(rule.args.as_slice());
             let Some(back) = words.first().and_then(|name| find(name)) else { continue };
-            used.push(back.name());
             let all = condition.map_or_else(Vec::new, |(_, words)| alternatives(words, &acls));
             if all.is_empty() {
-                routes.extend(route(self, back, &[], Some(rule)));
+                routes.extend(route(self, back, &[], Some(rule), options));
             }
             for terms in all {
-                routes.extend(route(self, back, &terms, Some(rule)));
+                routes.extend(route(self, back, &terms, Some(rule), options));
             }
         }
         let default = self.named("default_backend").last();
         match default.and_then(|default| find(default.arg(0))) {
             Some(back) => {
-                used.push(back.name());
-                routes.extend(route(self, back, &[], default));
+                routes.extend(route(self, back, &[], default, options));
             }
-            None if self.section.name == "listen" => routes.extend(route(self, self, &[], None)),
+            None if self.section.name == "listen" => {
+                routes.extend(route(self, self, &[], None, options));
+            }
             None => {}
         }
     }
@@ -123,6 +124,7 @@ fn route(
     back: &Proxy<'_>,
     terms: &[Term],
     rule: Option<&Directive>,
+    options: &Options,
 ) -> Option<Route> {
     let place = rule.map_or(&front.section.place, |rule| &rule.place);
     let mut name = format!("{} {}", front.section.name, front.name());
@@ -134,11 +136,11 @@ fn route(
     let mut route = Route::new(Product::Haproxy, place.clone(), "", name);
     route.tls = tls;
     route.front = accept_proxy.map(Directive::written);
-    if matches!(port, "80" | "443") {
-        "app.example.com".clone_into(&mut route.host);
-    } else {
-        route.host = format!("app.example.com:{port}");
-    }
+    let name = options.name();
+    route.host = match port {
+        "80" | "443" => name.to_owned(),
+        port => format!("{name}:{port}"),
+    };
     let acls: Vec<_> = front.named("acl").chain(back.named("acl")).collect();
     for (test, negated) in terms {
         let fetch = test.first().map_or("", String::as_str);
@@ -273,6 +275,19 @@ fn headers(
     });
     route.unknown.extend(old.map(|line| line.written()));
     let (host, tls, paths) = (route.host.clone(), route.tls, route.paths.clone());
+    let first = crate::lint::model::Sample::Handshake;
+    let came = first.request(&host);
+    let scene = Scene { sample: first, request: &came, tls, port, paths: &paths, acls };
+    for rule in front.named("http-request").chain(front.named("redirect")) {
+        let answers = rule.name == "redirect"
+            || matches!(rule.arg(0), "redirect" | "deny" | "return" | "tarpit");
+        if answers && scene.holds(split(&rule.args).1) == Some(true) {
+            route.forwards = false;
+            let redirects = rule.name == "redirect" || rule.arg(0) == "redirect";
+            route.redirects = redirects.then(|| rule.written());
+            return;
+        }
+    }
     route.arrived = Arrived::through(&host, |sample, request| {
         for rule in &rules {
             let (words, condition) = split(&rule.args);

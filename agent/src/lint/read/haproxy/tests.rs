@@ -60,3 +60,10 @@ fn tcp_mode_touches_no_header() {
     let text = "listen ws\n mode tcp\n bind :80\n http-request del-header Upgrade\n server a 127.0.0.1:1\n";
     assert_eq!(said(Product::Haproxy, "haproxy.cfg", text), Vec::<String>::new());
 }
+
+#[test]
+fn a_backend_that_no_front_uses_is_nobodys() {
+    let text = "frontend web\n mode http\n bind :80\n default_backend ws\nbackend ws\n mode http\n timeout tunnel 1h\n \
+                server a 127.0.0.1:1\nbackend old\n mode http\n timeout tunnel 2s\n server a 127.0.0.1:1\n";
+    assert_eq!(said(Product::Haproxy, "haproxy.cfg", text), Vec::<String>::new());
+}

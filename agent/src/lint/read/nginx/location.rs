@@ -73,8 +73,13 @@ pub(super) fn describe<'a>(
         levels.reverse();
         levels.iter().flat_map(|level| level.own).filter(|own| own.name == "set").collect()
     };
-    let Some(pass) = target(route, level, site, variables, &sets) else {
+    // It answers before anything is forwarded.
+    let returns = level.own.iter().find(|own| own.name == "return");
+    let pass = target(route, level, site, variables, &sets).filter(|_| returns.is_none());
+    let Some(pass) = pass else {
         route.forwards = false;
+        let redirect = returns.filter(|own| own.arg(0).starts_with('3'));
+        route.redirects = redirect.map(Directive::written);
         return;
     };
     let proxy_host = pass

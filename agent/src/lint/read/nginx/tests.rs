@@ -106,3 +106,13 @@ fn the_version_decides_what_nginx_speaks_by_itself() {
     assert_eq!(parse_version("1.29"), Some([1, 29, 0]));
     assert_eq!(parse_version("1.x"), None);
 }
+
+#[test]
+fn a_redirect_is_told_unless_it_is_the_one_to_https() {
+    let of = |text: &str| said(Product::Nginx, "nginx.conf", text);
+    let moved = "server {\nlisten 443 ssl;\nlocation /ws {\nreturn 301 https://b.example;\n}\n}\n";
+    assert_eq!(of(moved), ["fail redirected@4"]);
+    let text =
+        "server {\nlisten 80;\nlocation /ws {\nreturn 301 https://$host$request_uri;\n}\n}\n";
+    assert_eq!(of(text), Vec::<String>::new());
+}
