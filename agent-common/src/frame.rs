@@ -6,6 +6,7 @@
 //! its place and finds it again only on strong evidence.
 
 use crate::{
+    lock::TryLock,
     payload::Payload,
     record::{HalfSummary, half_flags},
     stream::{
@@ -112,8 +113,8 @@ pub struct Walk {
     /// Neither is counted beyond what it holds.
     pings: u16,
     pongs: u16,
-    /// Who is in the walk; outlives [`Self::begin`].
-    pub turn: Turn,
+    /// Held by the segment that is being walked; outlives [`Self::begin`].
+    pub lock: TryLock,
     /// What ended the walk: a [`Violation`] or a close code, which is 1000 or more; 0 for nothing yet.
     over: u16,
     /// The bytes of the current header so far.
@@ -127,37 +128,6 @@ pub struct Walk {
     /// 1 between the fragments of a message; [`UNKNOWN`] until the first data frame of a walk that
     /// began between two frames of an older connection.
     fragmented: u8,
-}
-
-/// Whose turn it is with what only one hook may use at a time: a walk, since segments of the same direction may come on two
-/// CPUs at once (what comes in is not under the socket's lock yet, and the CPU of a flow changes), or what a CPU has once.
-#[derive(Clone, Copy, Debug, Default)]
-#[repr(transparent)]
-pub struct Turn(u32);
-
-impl Turn {
-    /// Takes the turn for a segment. False while another segment has it: then this one must not be walked, and is one
-    /// that was never seen, which the walk finds by the sequence numbers of the next.
-    ///
-    /// `add` adds to the word, at once for all CPUs.
-    #[inline(always)]
-    #[must_use = "without the turn, what it guards may not be used"]
-    pub fn take(&mut self, add: impl Fn(&mut u32, u32)) -> bool {
-        add(&mut self.0, 1);
-        // Of two that come at once, one reads both, or each does. Volatile: another CPU writes it too.
-        // SAFETY: it is a reference.
-        let alone = unsafe { (&raw const self.0).read_volatile() } == 1;
-        if !alone {
-            self.end(add);
-        }
-        alone
-    }
-
-    /// Gives the turn back.
-    #[inline(always)]
-    pub fn end(&mut self, add: impl Fn(&mut u32, u32)) {
-        add(&mut self.0, u32::MAX);
-    }
 }
 
 /// [`Walk::flags`]: the walk began.
@@ -186,7 +156,7 @@ impl Walk {
     /// A frame begins at `seq`.
     #[inline(always)]
     pub fn begin(&mut self, seq: u32) {
-        // All but the turn, which another CPU may be asking for.
+        // All but the lock, which another CPU may be asking for.
         self.last_ns = 0;
         self.close_ns = 0;
         self.remaining = 0;

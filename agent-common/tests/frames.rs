@@ -379,14 +379,14 @@ fn at_once(first: &[u8], at_once: &[u8], behind: &[u8]) -> (HalfSummary, u32) {
     let add = |word: &mut u32, number: u32| *word = word.wrapping_add(number);
     let mut half = InOrder::default();
     half.pass(b"\x81\x02hi");
-    assert!(half.walk.turn.take(add));
-    assert!(!half.walk.turn.take(add), "the second is not walked");
+    assert!(half.walk.lock.try_lock(add));
+    assert!(!half.walk.lock.try_lock(add), "the second is not walked");
     half.pass(first);
-    half.walk.turn.end(add);
+    half.walk.lock.unlock(add);
     half.seq += at_once.len() as u32;
-    assert!(half.walk.turn.take(add), "nobody is in it");
+    assert!(half.walk.lock.try_lock(add), "nobody is in it");
     let said = half.pass(behind);
-    half.walk.turn.end(add);
+    half.walk.lock.unlock(add);
     (said, half.walk.next())
 }
 
@@ -455,11 +455,11 @@ fn the_quick_way_is_for_what_is_next_in_line_and_one_frame() {
 fn a_walk_that_begins_keeps_whose_turn_it_is() {
     let add = |word: &mut u32, number: u32| *word = word.wrapping_add(number);
     let mut walk = Walk::default();
-    assert!(walk.turn.take(add));
+    assert!(walk.lock.try_lock(add));
     walk.begin(5);
-    assert!(!walk.turn.take(add));
-    walk.turn.end(add);
-    assert!(walk.turn.take(add));
+    assert!(!walk.lock.try_lock(add));
+    walk.lock.unlock(add);
+    assert!(walk.lock.try_lock(add));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What the global functions take: bits of the `way`, which say what a packet is and what is asked for it, and pairs.
+//! What the global functions take: bits of `args`, which say what a packet is and what is asked for it, and pairs.
 
 /// It comes in.
 pub const INCOMING: u32 = 1;

@@ -5,12 +5,12 @@ use core::cell::UnsafeCell;
 /// A word that several CPUs read and write.
 // Not an atomic one: the LLVM of bpf-linker 0.13 has no instruction for its store ("Cannot select").
 #[repr(transparent)]
-pub struct Word(UnsafeCell<u64>);
+pub struct SharedWord(UnsafeCell<u64>);
 
 // SAFETY: it is read and written at once.
-unsafe impl Sync for Word {}
+unsafe impl Sync for SharedWord {}
 
-impl Word {
+impl SharedWord {
     pub const fn new(value: u64) -> Self {
         Self(UnsafeCell::new(value))
     }

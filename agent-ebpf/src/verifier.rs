@@ -6,7 +6,7 @@
 // memory range" refuses the natural form; so the length is a mask plus one. LLVM proves the mask away,
 // so the value passes through a move that it cannot see through first.
 #[inline(always)]
-pub fn bounded<const N: usize>(len: u32) -> u32 {
+pub fn with_bounds<const N: usize>(len: u32) -> u32 {
     let mut less = u64::from(len).wrapping_sub(1);
     // SAFETY: the instruction moves a register to itself.
     unsafe { core::arch::asm!("{0} = {0}", inout(reg) less) };
@@ -17,7 +17,7 @@ pub fn bounded<const N: usize>(len: u32) -> u32 {
 // VERIFIER: where several ways meet that know different ranges of a number, 5.10 and 6.1 go on once for each of them:
 // 128,000 instructions in `ws_walk` alone.
 #[inline(always)]
-pub fn forgotten(number: u64, any: u64) -> u64 {
+pub fn forget_bounds(number: u64, any: u64) -> u64 {
     let mut number = number;
     // SAFETY: what is done to the register is undone.
     unsafe {

@@ -40,10 +40,10 @@ pub const FOUND_CLIENT: u32 = 3;
 /// connection carries frames, makes the state and tells it. [`FOUND_SERVER`], [`FOUND_CLIENT`] or 0.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn ws_older(skb: *mut __sk_buff, start: u32, way: u32, seq: u32) -> u32 {
+pub extern "C" fn ws_older(skb: *mut __sk_buff, start: u32, args: u32, seq: u32) -> u32 {
     let payload = SkbPayload::at(skb, start);
     let Some(masked) = older::whole_frames(&payload) else { return 0 };
-    let incoming = way & arguments::INCOMING != 0;
+    let incoming = args & arguments::INCOMING != 0;
     let masked = masked != 0;
     // SAFETY: the helper takes the hook's own context.
     let cookie = unsafe { bpf_get_socket_cookie(skb.cast()) };
@@ -69,7 +69,7 @@ pub extern "C" fn ws_older(skb: *mut __sk_buff, start: u32, way: u32, seq: u32) 
     if !own.is_enough(other, next) || OLDER.remove(cookie).is_err() {
         return 0;
     }
-    ws_found(skb, way, masked as u32, seq, next)
+    ws_found(skb, args, masked as u32, seq, next)
 }
 
 /// Makes the state of a connection that carries frames: of this half one begins at `seq`, of the other at
@@ -78,7 +78,7 @@ pub extern "C" fn ws_older(skb: *mut __sk_buff, start: u32, way: u32, seq: u32) 
 #[inline(never)]
 pub extern "C" fn ws_found(
     skb: *mut __sk_buff,
-    way: u32,
+    args: u32,
     from_client: u32,
     seq: u32,
     next: u32,
@@ -92,7 +92,7 @@ pub extern "C" fn ws_found(
     let from_client = from_client != 0;
     tunnel.request.find(if from_client { seq } else { next });
     tunnel.response.find(if from_client { next } else { seq });
-    let incoming = way & arguments::INCOMING != 0;
+    let incoming = args & arguments::INCOMING != 0;
     let role = if from_client == incoming { role::SERVER } else { role::CLIENT };
     let stream = Stream::found(role);
     if stream.store(sk).is_null() {
@@ -100,7 +100,7 @@ pub extern "C" fn ws_found(
     }
     count(Counter::Found);
     let half = if from_client { half::REQUEST } else { half::RESPONSE };
-    let meta = Meta { kind: Kind::Found, half, epoch: 0, flags: stream.flags, role, way };
+    let meta = Meta { kind: Kind::Found, half, epoch: 0, flags: stream.flags, role, args };
     ws_send_summary(skb, meta.pack());
     if role == role::SERVER { FOUND_SERVER } else { FOUND_CLIENT }
 }

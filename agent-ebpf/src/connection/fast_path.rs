@@ -1,49 +1,56 @@
-//! What is known of a connection whose next segments can be handled without its state, in an array by its socket's cookie:
-//! the look costs less than one at the state.
+//! Per-connection hints, indexed by socket cookie, that let the next segment skip the socket-storage lookup.
 
 use aya_ebpf::{btf_maps::Array, helpers::generated::bpf_jiffies64, macros::btf_map};
 
-use crate::atomic::Word;
+use crate::atomic::SharedWord;
 
-/// What is known of connections whose next segments can be handled without their state, of the last one at each place:
-/// cheaper than a look-up of the state. One whose place was taken is handled the general way, and takes it back. Written by
-/// the packets' hooks.
+/// The hints, one entry for each value of the cookie's low bits. When two connections have the same entry, the last writer
+/// owns it; the other finds a foreign cookie there and takes the general way. Written by the cgroup_skb programs.
 #[btf_map]
-static FLOWS: Array<Flow, PLACES> = Array::new();
+static HINTS: Array<Hints, PLACES> = Array::new();
 
-/// How many connections are known at most, one for each value of the cookies' lowest bits: the last one that had
-/// something to be known.
+/// How many entries there are, one for each value of the cookie's low bits.
 pub const PLACES: usize = 1 << 14;
 
-/// A connection carries nothing that is known.
+/// No hint.
 pub const UNKNOWN: u64 = 0;
-/// It carries frames for the rest of its life.
-pub const WALKED: u64 = 1;
-/// What goes out answers ordinary requests, and nobody waits for it.
+/// The connection carries frames for the rest of its life.
+pub const FRAMES_ONLY: u64 = 1;
+/// Outgoing bytes answer ordinary requests: nobody waits for them.
 pub const ANSWERS_OUT: u64 = 2;
-/// The same, of what comes in.
+/// The same of incoming bytes.
 pub const ANSWERS_IN: u64 = 3;
 
-/// How many bits of a cookie these take the place of.
+/// How many bits the classes above need.
 const BITS: u32 = 2;
 
-/// What is known of a connection. Each word tells whose it is, since two connections may have the same place.
+/// The hints of one connection. Two connections may have the same entry, so each says whose it is.
+///
+/// Why they cannot mix: `class` has the whole cookie and is written at once. [`FrameBytes`] has two words, and a hook that
+/// read both may write one of them back ([`Hints::pass`]) when another connection has taken the entry meanwhile. But what
+/// is read must be of the current tick, and an entry is taken only when it is older than [`KEPT`] ticks
+/// ([`Hints::tell`]), so the hook would have to stand still for a second between two instructions. Then the other
+/// connection finds a sequence number that is not its own, takes the general way, and its walk refuses a number outside
+/// its frame ([`wstap_common::frame::Walk::catch_up`]).
+///
+/// Where stores may be seen in another order (arm64), a reader can see the new `when` with an old `next` of the same
+/// connection: the old number is behind, so only a segment that is sent again can match it, and the walk refuses to go back.
 #[repr(C)]
-pub struct Flow {
-    /// One of the values above, and the cookie above it.
-    known: Word,
-    /// Of what goes out and of what comes in, each written by its hook.
-    inside: [Inside; 2],
+pub struct Hints {
+    /// One of the classes above, and the cookie above it.
+    class: SharedWord,
+    /// Of outgoing and of incoming bytes, each written by its direction's hook.
+    inside: [FrameBytes; 2],
 }
 
-/// Bytes that lie inside a frame ([`wstap_common::frame::Walk::quick`]): in the tick in which the walk told it, no segment
-/// of them need be walked, so that the walk knows to a tick when the last byte passed.
+/// The next bytes that lie inside a frame ([`wstap_common::frame::Walk::quick`]). A segment of them need not be walked in the
+/// tick in which the walk left the hint; in the next tick one is, so that the walk knows to a tick when the last byte passed.
 #[repr(C)]
-struct Inside {
+struct FrameBytes {
     /// The lower halves of the socket's cookie and of the kernel's count of ticks.
-    when: Word,
+    when: SharedWord,
     /// The next one's sequence number, and how many they still are.
-    next: Word,
+    next: SharedWord,
 }
 
 /// For so many ticks, a second at least, nobody else takes the place of what a walk has still to catch up with: if what
@@ -51,25 +58,25 @@ struct Inside {
 /// never came.
 const KEPT: u32 = 1024;
 
-impl Flow {
-    /// The place of a connection.
+impl Hints {
+    /// The entry of a connection.
     #[inline(always)]
     pub fn of(cookie: u64) -> Option<&'static Self> {
         // SAFETY: the entries of an array live as long as the program runs, and any words are valid.
-        Some(unsafe { &*FLOWS.get_ptr(cookie as u32 & (PLACES as u32 - 1))? })
+        Some(unsafe { &*HINTS.get_ptr(cookie as u32 & (PLACES as u32 - 1))? })
     }
 
-    /// What is known of the connection with this cookie.
+    /// The class of the connection with this cookie.
     #[inline(always)]
-    pub fn known(&self, cookie: u64) -> u64 {
-        let known = self.known.get();
-        if known >> BITS == cookie { known & ((1 << BITS) - 1) } else { UNKNOWN }
+    pub fn class(&self, cookie: u64) -> u64 {
+        let class = self.class.get();
+        if class >> BITS == cookie { class & ((1 << BITS) - 1) } else { UNKNOWN }
     }
 
-    /// From here on this is known of it.
+    /// Sets the class of the connection with this cookie.
     #[inline(always)]
-    pub fn set_known(&self, cookie: u64, known: u64) {
-        self.known.set(cookie << BITS | known);
+    pub fn set_class(&self, cookie: u64, class: u64) {
+        self.class.set(cookie << BITS | class);
     }
 
     /// Takes a segment that is next in line and lies inside a frame; false when it may be another.
@@ -116,7 +123,7 @@ impl Flow {
     }
 
     #[inline(always)]
-    const fn inside(&self, incoming: bool) -> &Inside {
+    const fn inside(&self, incoming: bool) -> &FrameBytes {
         let [outgoing, ingoing] = &self.inside;
         if incoming { ingoing } else { outgoing }
     }
@@ -127,10 +134,10 @@ impl Flow {
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn ws_passed(cookie: u64, incoming: u32, next: u32) -> u32 {
-    Flow::of(cookie).and_then(|flow| flow.passed(cookie, incoming != 0)).unwrap_or(next)
+    Hints::of(cookie).and_then(|hints| hints.passed(cookie, incoming != 0)).unwrap_or(next)
 }
 
-/// A value of [`Inside::when`]: this connection, in this tick.
+/// A value of [`FrameBytes::when`]: this connection, in this tick.
 #[inline(always)]
 fn now(cookie: u64) -> u64 {
     // SAFETY: the helper has no preconditions.

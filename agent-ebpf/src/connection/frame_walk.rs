@@ -10,13 +10,13 @@ use wstap_common::{
     stream::{Segment, Step},
 };
 
-use super::{fast_path::Flow, state::Tunnel};
+use super::{fast_path::Hints, state::Tunnel};
 use crate::{
     arguments,
     atomic::add,
     packet::SkbPayload,
     socket::{full_socket, passed, socket},
-    verifier::forgotten,
+    verifier::forget_bounds,
 };
 
 /// Walks a segment that asks for no more than most do ([`Walk::quick`]); 0, and nothing done, when it may be another.
@@ -38,7 +38,7 @@ pub extern "C" fn ws_quick(
     let now_ns = tunnel.coarse_ns();
     let Some((walk, from_client)) = tunnel.settled(incoming) else { return 0 };
     // What goes out is under the socket's lock.
-    if incoming && !walk.turn.take(add) {
+    if incoming && !walk.lock.try_lock(add) {
         return 0;
     }
     catch_up(cookie, walk, incoming);
@@ -46,7 +46,7 @@ pub extern "C" fn ws_quick(
     let next = seq.wrapping_add(payload.len());
     let taken = walk.quick(seq, &payload, now_ns, from_client);
     if incoming {
-        walk.turn.end(add);
+        walk.lock.unlock(add);
     }
     let Some(inside) = taken else { return 0 };
     if inside > 0 {
@@ -60,8 +60,8 @@ pub extern "C" fn ws_quick(
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn ws_inside(cookie: u64, incoming: u32, seq: u32, count: u32) -> u32 {
-    let Some(flow) = Flow::of(cookie) else { return 0 };
-    flow.tell(cookie, incoming != 0, seq, count);
+    let Some(hints) = Hints::of(cookie) else { return 0 };
+    hints.tell(cookie, incoming != 0, seq, count);
     1
 }
 
@@ -73,23 +73,23 @@ pub extern "C" fn ws_catch_up(skb: *mut __sk_buff, cookie: u64, incoming: u32) -
     let Some(tunnel) = tunnel(sk, false) else { return 0 };
     let incoming = incoming != 0;
     let Some((walk, _)) = tunnel.settled(incoming) else { return 0 };
-    if incoming && !walk.turn.take(add) {
+    if incoming && !walk.lock.try_lock(add) {
         return 0;
     }
     catch_up(cookie, walk, incoming);
     if incoming {
-        walk.turn.end(add);
+        walk.lock.unlock(add);
     }
     1
 }
 
 #[inline(always)]
 fn catch_up(cookie: u64, walk: &mut Walk, incoming: bool) {
-    if let Some(flow) = Flow::of(cookie)
-        && let Some(passed) = flow.passed(cookie, incoming)
+    if let Some(hints) = Hints::of(cookie)
+        && let Some(passed) = hints.passed(cookie, incoming)
     {
         walk.catch_up(passed);
-        flow.forget(incoming);
+        hints.forget(incoming);
     }
 }
 
@@ -97,24 +97,25 @@ fn catch_up(cookie: u64, walk: &mut Walk, incoming: bool) {
 /// and the first frame byte's offset in it, the first in the upper half.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn ws_walk(skb: *mut __sk_buff, way: u32, place: u64, seq: u32) -> u32 {
-    let (begin, from_client) = (way & arguments::BEGIN != 0, way & arguments::REQUEST != 0);
+pub extern "C" fn ws_walk(skb: *mut __sk_buff, args: u32, place: u64, seq: u32) -> u32 {
+    let (begin, from_client) = (args & arguments::BEGIN != 0, args & arguments::REQUEST != 0);
     let Some(sk) = full_socket(skb) else { return 0 };
     let Some(tunnel) = tunnel(sk, begin) else { return 0 };
-    if way & arguments::STAYS != 0 {
-        tunnel.settle(way & arguments::INCOMING != 0, from_client);
+    if args & arguments::STAYS != 0 {
+        tunnel.settle(args & arguments::INCOMING != 0, from_client);
     }
-    let walk = tunnel.half(way);
-    let step = Step { frames: place as u32, begin, join: way & arguments::JOIN != 0, ..Step::NONE };
+    let walk = tunnel.half(args);
+    let step =
+        Step { frames: place as u32, begin, join: args & arguments::JOIN != 0, ..Step::NONE };
     let len = (place >> 32) as u32;
-    if !walk.turn.take(add) {
+    if !walk.lock.try_lock(add) {
         return 0;
     }
     let received = if walk.is_next(seq.wrapping_add(step.frames)) {
         seq
     } else {
-        let Some(received) = passed(sk, way & arguments::INCOMING != 0) else {
-            walk.turn.end(add);
+        let Some(received) = passed(sk, args & arguments::INCOMING != 0) else {
+            walk.lock.unlock(add);
             return 0;
         };
         received
@@ -125,12 +126,12 @@ pub extern "C" fn ws_walk(skb: *mut __sk_buff, way: u32, place: u64, seq: u32) -
     let at = walk.enter(&step, &segment, len);
     // SAFETY: the hook's context is valid while the program runs; the verifier checks the field.
     let whole = unsafe { (&raw const (*skb).len).read_volatile() };
-    let mut at = forgotten(u64::from(at), u64::from(whole)) as u32;
+    let mut at = forget_bounds(u64::from(at), u64::from(whole)) as u32;
     if at < len {
-        at = ws_walk_steps(skb, way, whole.wrapping_sub(len), at);
+        at = ws_walk_steps(skb, args, whole.wrapping_sub(len), at);
     }
     let news = walk.leave(at, len);
-    walk.turn.end(add);
+    walk.lock.unlock(add);
     u32::from(news)
 }
 
@@ -138,14 +139,14 @@ pub extern "C" fn ws_walk(skb: *mut __sk_buff, way: u32, place: u64, seq: u32) -
 // VERIFIER: the loop and the step are functions of their own, so that each is verified once.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn ws_walk_steps(skb: *mut __sk_buff, way: u32, start: u32, at: u32) -> u32 {
+pub extern "C" fn ws_walk_steps(skb: *mut __sk_buff, args: u32, start: u32, at: u32) -> u32 {
     // SAFETY: the hook's context is valid while the program runs; the verifier checks the field.
     let len = unsafe { (*skb).len }.wrapping_sub(start);
     let mut at = at;
     let mut steps = 0;
     while steps < STEPS && at < len {
         steps += 1;
-        at = ws_walk_step(skb, way, start, at);
+        at = ws_walk_step(skb, args, start, at);
     }
     at
 }
@@ -153,11 +154,11 @@ pub extern "C" fn ws_walk_steps(skb: *mut __sk_buff, way: u32, start: u32, at: u
 /// One step of [`ws_walk`] from `at`; gives the offset behind it.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn ws_walk_step(skb: *mut __sk_buff, way: u32, start: u32, at: u32) -> u32 {
+pub extern "C" fn ws_walk_step(skb: *mut __sk_buff, args: u32, start: u32, at: u32) -> u32 {
     let payload = SkbPayload::at(skb, start);
     let Some(sk) = full_socket(skb) else { return payload.len() };
     match tunnel(sk, false) {
-        Some(tunnel) => tunnel.half(way).step(at, &payload, way & arguments::REQUEST != 0),
+        Some(tunnel) => tunnel.half(args).step(at, &payload, args & arguments::REQUEST != 0),
         None => payload.len(),
     }
 }

@@ -1,4 +1,10 @@
 //! What a request's first segment began on a listening socket.
+//!
+//! sock_ops takes an entry in the softirq of the segment that completes the TCP handshake, right behind the hook that wrote
+//! it. A second segment of the same connection can be received on another CPU before the connection's socket is found: then
+//! its hook writes to the entry while it is copied, or after. What the copy lacks is bytes that the connection's state takes
+//! for missed, by their sequence numbers; user space has them, and orders them by the same numbers. A copy that is half of
+//! before and half of after can hide the handshake: nobody has seen it happen, and no test forces it.
 
 use aya_ebpf::{bindings::__sk_buff, btf_maps::LruHashMap, macros::btf_map};
 
@@ -6,7 +12,7 @@ use super::state::Stream;
 use crate::{
     packet::Packet,
     ring::{
-        debug_log::{self, ws_rare},
+        debug_log::{self, ws_log_event},
         identity::Identity,
     },
 };
@@ -21,7 +27,7 @@ static LISTENED: LruHashMap<u64, Stream, 4096> = LruHashMap::new();
 pub fn begin(skb: *mut __sk_buff, new: Stream) -> bool {
     let taken = LISTENED.insert(ws_key(skb), new, 0).is_ok();
     if !taken {
-        ws_rare(debug_log::LISTENED_FULL);
+        ws_log_event(debug_log::LISTENED_FULL);
     }
     taken
 }

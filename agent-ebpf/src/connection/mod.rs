@@ -14,7 +14,7 @@ pub mod summary;
 
 /// The state of a packet's connection, which the listener's table has while its socket is the listener.
 #[inline(always)]
-pub fn stream(skb: *mut __sk_buff, sk: *mut bpf_sock, way: u32) -> Option<*mut Stream> {
-    let stream = if way & arguments::LISTENER == 0 { Stream::of(sk) } else { listened::of(skb)? };
+pub fn stream(skb: *mut __sk_buff, sk: *mut bpf_sock, args: u32) -> Option<*mut Stream> {
+    let stream = if args & arguments::LISTENER == 0 { Stream::of(sk) } else { listened::of(skb)? };
     if stream.is_null() { None } else { Some(stream) }
 }

@@ -21,7 +21,7 @@ use wstap_common::{
 use crate::{
     arguments,
     counters::count,
-    ring::debug_log::{self, ws_rare},
+    ring::debug_log::{self, ws_log_event},
 };
 
 /// The state of every connection that spoke HTTP, freed with its socket. Each half is written by the
@@ -194,7 +194,7 @@ impl Stream {
         // SAFETY: as above; the kernel copies the value.
         let stored = unsafe { bpf_sk_storage_get(map(&STREAMS), sk.cast(), value, create) };
         if stored.is_null() {
-            ws_rare(debug_log::STATE_REFUSED);
+            ws_log_event(debug_log::STATE_REFUSED);
         }
         stored.cast()
     }
@@ -255,17 +255,17 @@ impl Tunnel {
         // SAFETY: `sk` is a full socket, as the caller and the verifier checked.
         let stored = unsafe { bpf_sk_storage_get(map(&TUNNELS), sk.cast(), null_mut(), flags) };
         if create && stored.is_null() {
-            ws_rare(debug_log::STATE_REFUSED);
+            ws_log_event(debug_log::STATE_REFUSED);
         }
         stored.cast()
     }
 
-    /// The walk of the half that `way` names.
+    /// The walk of the half that `args` names.
     // VERIFIER: computed, not chosen: 5.10 and 6.1 go on from a choice once for each half.
     #[inline(always)]
-    pub fn half(&mut self, way: u32) -> &mut Walk {
+    pub fn half(&mut self, args: u32) -> &mut Walk {
         let mut walk: *mut Walk = (&raw mut *self).cast();
-        // SAFETY: `walk` is moved on to the request, and when the bit of `way` is not set, from there to the response.
+        // SAFETY: `walk` is moved on to the request, and when the bit of `args` is not set, from there to the response.
         unsafe {
             core::arch::asm!(
                 "{half} >>= {bit}",
@@ -274,7 +274,7 @@ impl Tunnel {
                 "{half} &= {between}",
                 "{walk} += {half}",
                 "{walk} += {request}",
-                half = inout(reg) u64::from(way) => _,
+                half = inout(reg) u64::from(args) => _,
                 walk = inout(reg) walk,
                 bit = const arguments::REQUEST.trailing_zeros(),
                 between = const offset_of!(Tunnel, response) - offset_of!(Tunnel, request),

@@ -4,7 +4,7 @@ use core::mem::MaybeUninit;
 
 use wstap_common::payload::Chunk;
 
-use crate::verifier::bounded;
+use crate::verifier::with_bounds;
 
 /// Fills a chunk with the `left` bytes that there are, zeros behind them.
 ///
@@ -26,7 +26,7 @@ pub unsafe fn fill<const N: usize>(
         } else {
             clear::<N>(bytes.cast());
             if left > 0 {
-                copy(bytes, bounded::<N>(left));
+                copy(bytes, with_bounds::<N>(left));
             }
         }
         room.assume_init_ref()

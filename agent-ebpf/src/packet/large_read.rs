@@ -1,8 +1,8 @@
-//! Room for a large read, of each CPU: the stack has not so much.
+//! A per-CPU read buffer of 512 bytes; the BPF stack is too small for it.
 
 use aya_ebpf::{btf_maps::PerCpuArray, macros::btf_map};
 use wstap_common::{
-    frame::Turn,
+    lock::TryLock,
     payload::LARGE_CHUNK,
     stream::scan::{self, Buffer, GROUP},
 };
@@ -10,42 +10,42 @@ use wstap_common::{
 use super::copy::clear;
 use crate::{
     atomic::add,
-    verifier::{bounded, forgotten},
+    verifier::{forget_bounds, with_bounds},
 };
 
-/// Each CPU's room for a large read. Written by all hooks, in turn.
+/// One buffer for each CPU. Written by all hooks, one at a time.
 #[btf_map]
-static READINGS: PerCpuArray<Reading, 1> = PerCpuArray::new();
+static READ_BUFFERS: PerCpuArray<ReadBuffer, 1> = PerCpuArray::new();
 
-/// The entry of a CPU.
+/// The buffer of a CPU, and who uses it.
 #[repr(C)]
-pub struct Reading {
-    /// A hook's, which a softirq or another thread may interrupt to run one on the same CPU.
-    turn: Turn,
-    room: Buffer,
+pub struct ReadBuffer {
+    /// A softirq or another task may interrupt the hook that uses the buffer, and run a hook on the same CPU.
+    lock: TryLock,
+    buffer: Buffer,
 }
 
-/// [`scan::signs`] of `left` bytes at most, which `copy` reads. While another hook has the room they may hold the word:
-/// whoever takes a request for a handshake loses nothing, the parser in user space decides.
+/// [`scan::signs`] of up to `left` bytes, which `copy` reads. While another hook holds the buffer the answer is that the word
+/// may be there: a request taken for a handshake by mistake is dropped by the parser in user space.
 #[inline(always)]
 pub fn signs(left: u32, copy: impl Fn(*mut u8, u32) -> bool) -> u32 {
-    let Some(reading) = READINGS.get_ptr_mut(0) else { return scan::sign::WORD };
-    // SAFETY: the entry lives as long as the program runs; who has the turn is the room's only user.
-    let Reading { turn, room } = unsafe { &mut *reading };
+    let Some(entry) = READ_BUFFERS.get_ptr_mut(0) else { return scan::sign::WORD };
+    // SAFETY: the entry lives as long as the program runs; the lock's holder is the buffer's only user.
+    let ReadBuffer { lock, buffer } = unsafe { &mut *entry };
     if left == 0 {
         return 0;
     }
-    if !turn.take(add) {
+    if !lock.try_lock(add) {
         return scan::sign::WORD;
     }
     // VERIFIER: without what is known of it where there is more, or all that follows is verified twice.
-    let len = forgotten(left.min(LARGE_CHUNK as u32).into(), left.into()) as u32;
-    let len = bounded::<LARGE_CHUNK>(len);
-    let words = room.as_mut_ptr();
-    // SAFETY: the room has a group behind the longest read; the first of these words is the one that the bytes end in.
+    let len = forget_bounds(left.min(LARGE_CHUNK as u32).into(), left.into()) as u32;
+    let len = with_bounds::<LARGE_CHUNK>(len);
+    let words = buffer.as_mut_ptr();
+    // SAFETY: the buffer has a group behind the longest read; the first of these words is the one that the bytes end in.
     unsafe { clear::<{ GROUP * 8 }>(words.add(len as usize / 8)) };
     copy(words.cast(), len);
-    let signs = scan::signs(room, len);
-    turn.end(add);
+    let signs = scan::signs(buffer, len);
+    lock.unlock(add);
     signs
 }

@@ -17,7 +17,7 @@ pub const LISTENED_FULL: u32 = 2;
 // VERIFIER: global, so that it is verified once and not wherever it is called.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn ws_rare(event: u32) -> u32 {
+pub extern "C" fn ws_log_event(event: u32) -> u32 {
     match event {
         RING_FULL => {
             count(Counter::RingFull);

@@ -17,10 +17,12 @@ use wstap_common::{
 };
 
 use super::{
-    debug_log::{self, ws_rare},
+    debug_log::{self, ws_log_event},
     identity::write_identity,
 };
-use crate::{arguments, atomic::Word, counters::count, packet::Packet, verifier::bounded};
+use crate::{
+    arguments, atomic::SharedWord, counters::count, packet::Packet, verifier::with_bounds,
+};
 
 /// The ring to user space, of the size that the loader says. Written by all hooks.
 #[btf_map]
@@ -88,7 +90,7 @@ pub fn was_crowded() -> bool {
     CROWDED.get() != 0
 }
 
-static CROWDED: Word = Word::new(0);
+static CROWDED: SharedWord = SharedWord::new(0);
 
 /// What a record says beside what the packet itself tells. A global function takes no structures on
 /// old kernels, so it travels packed.
@@ -98,7 +100,7 @@ pub struct Meta {
     pub epoch: u16,
     pub flags: u8,
     pub role: u8,
-    pub way: u32,
+    pub args: u32,
 }
 
 const INCOMING: u64 = (arguments::INCOMING as u64) << 48;
@@ -112,7 +114,7 @@ impl Meta {
             | u64::from(self.half) << 24
             | u64::from(self.flags) << 32
             | u64::from(self.role) << 40
-            | u64::from(self.way) << 48
+            | u64::from(self.args) << 48
     }
 
     /// Writes what was packed into a record that has no content yet.
@@ -146,7 +148,7 @@ pub fn reserve<const N: usize>() -> Option<RingBufEntry<Entry<N>>> {
     count(Counter::Seen);
     let entry = RECORDS.reserve_untyped(0);
     if entry.is_none() {
-        ws_rare(debug_log::RING_FULL);
+        ws_log_event(debug_log::RING_FULL);
     }
     entry
 }
@@ -193,7 +195,7 @@ fn send_piece<const N: usize>(packet: &Packet, meta: u64, from: u32, len: u32) -
         let record = &raw mut (*place).record;
         fill(record, packet, meta);
         (*record).seq = (*record).seq.wrapping_add(from);
-        let len = bounded::<N>(len);
+        let len = with_bounds::<N>(len);
         // A packet that is shorter than its header says gives no content, not stale bytes.
         let copied = packet.payload.copy(from, (&raw mut (*place).content).cast(), len);
         (*record).len = if copied { len as u16 } else { 0 };

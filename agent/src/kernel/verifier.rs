@@ -32,6 +32,9 @@ fn last_words(log: &str) -> Option<String> {
     (!log.is_empty()).then(|| last.join("; "))
 }
 
+/// What it says when what it knows of a register contradicts itself (`reg_bounds_sanity_check`, Linux 6.8).
+const BUG: &str = "REG INVARIANTS VIOLATION";
+
 /// What the verifier makes of a program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -85,11 +88,22 @@ fn verdict(kernel: &probes::Kernel, program: &mut Program, function: Option<&str
         }
         _ => None,
     };
+    if let Some(words) = own_bug(&error) {
+        return Verdict::Refuses(words);
+    }
     match (number, refusal(&error)) {
         (Some(number), _) => Verdict::Takes(number),
         (None, Some(words)) => Verdict::Refuses(words),
         (None, None) => Verdict::NotAsked(error.to_string()),
     }
+}
+
+/// What the verifier says of a bug of its own that a program made it find. The kernel takes the program all the same, but
+/// prints a warning into its log once, which is a crash where `panic_on_warn` is set.
+fn own_bug(error: &ProgramError) -> Option<String> {
+    let ProgramError::LoadError { verifier_log, .. } = error else { return None };
+    let log = verifier_log.to_string();
+    log.lines().find(|line| line.contains(BUG)).map(ToOwned::to_owned)
 }
 
 /// The number in `processed 1234 insns (limit 1000000) ...`.

@@ -26,8 +26,8 @@ pub const OTHER: u32 = 2;
 // VERIFIER: a function of its own, for its stack; global as those in `packet/scans.rs`.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn ws_begin(skb: *mut __sk_buff, start: u32, way: u32, numbers: u64) -> u32 {
-    let (incoming, listener) = (way & arguments::INCOMING != 0, way & arguments::LISTENER != 0);
+pub extern "C" fn ws_begin(skb: *mut __sk_buff, start: u32, args: u32, numbers: u64) -> u32 {
+    let (incoming, listener) = (args & arguments::INCOMING != 0, args & arguments::LISTENER != 0);
     let (seq, received) = ((numbers >> 32) as u32, numbers as u32);
     let Some(sk) = full_socket(skb) else { return 0 };
     let payload = SkbPayload::at(skb, start);

@@ -33,9 +33,9 @@ use crate::{
 /// Tells what is new of a walk: the first close frame or the first broken rule.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn ws_news(skb: *mut __sk_buff, way: u32) -> u32 {
-    let Some(mut hook) = Hook::new(skb, way) else { return 0 };
-    let half = if way & arguments::REQUEST != 0 { half::REQUEST } else { half::RESPONSE };
+pub extern "C" fn ws_news(skb: *mut __sk_buff, args: u32) -> u32 {
+    let Some(mut hook) = Hook::new(skb, args) else { return 0 };
+    let half = if args & arguments::REQUEST != 0 { half::REQUEST } else { half::RESPONSE };
     // SAFETY: the stream lives as long as the program runs.
     let epoch = unsafe { (*hook.stream).request.word } as u16;
     hook.send_summary(Kind::Frame, half, epoch, false);
@@ -43,11 +43,11 @@ pub extern "C" fn ws_news(skb: *mut __sk_buff, way: u32) -> u32 {
 }
 
 /// A segment with data of the half that requests; see `packet/scans.rs` for why it is a global function.
-/// `way` holds bits of [`arguments`], `numbers` the sequence number and RCV.NXT.
+/// `args` holds bits of [`arguments`], `numbers` the sequence number and RCV.NXT.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn ws_request(skb: *mut __sk_buff, start: u32, way: u32, numbers: u64) -> u32 {
-    let Some(mut hook) = Hook::new(skb, way) else { return 0 };
+pub extern "C" fn ws_request(skb: *mut __sk_buff, start: u32, args: u32, numbers: u64) -> u32 {
+    let Some(mut hook) = Hook::new(skb, args) else { return 0 };
     let segment = segment(numbers);
     let stream = hook.stream;
     // SAFETY: `stream` points into a map value that lives as long as the program runs. This hook is
@@ -67,8 +67,8 @@ pub extern "C" fn ws_request(skb: *mut __sk_buff, start: u32, way: u32, numbers:
 /// A segment with data of the half that responds; as [`ws_request`].
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn ws_response(skb: *mut __sk_buff, start: u32, way: u32, numbers: u64) -> u32 {
-    let Some(mut hook) = Hook::new(skb, way) else { return 0 };
+pub extern "C" fn ws_response(skb: *mut __sk_buff, start: u32, args: u32, numbers: u64) -> u32 {
+    let Some(mut hook) = Hook::new(skb, args) else { return 0 };
     let segment = segment(numbers);
     let stream = hook.stream;
     // SAFETY: as in `ws_request`, with the halves exchanged.
@@ -81,8 +81,8 @@ pub extern "C" fn ws_response(skb: *mut __sk_buff, start: u32, way: u32, numbers
 /// A FIN or RST at the given sequence number; as [`ws_request`].
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn ws_ending(skb: *mut __sk_buff, way: u32, numbers: u64) -> u32 {
-    let Some(mut hook) = Hook::new(skb, way) else { return 0 };
+pub extern "C" fn ws_ending(skb: *mut __sk_buff, args: u32, numbers: u64) -> u32 {
+    let Some(mut hook) = Hook::new(skb, args) else { return 0 };
     let segment = segment(numbers);
     let stream = hook.stream;
     // SAFETY: as in `ws_request`; aligned words are read.
@@ -93,10 +93,10 @@ pub extern "C" fn ws_ending(skb: *mut __sk_buff, way: u32, numbers: u64) -> u32 
             (&raw const (*request).word).read_volatile(),
             (&raw const (*response).word).read_volatile(),
         );
-        (words, if way & arguments::REQUEST != 0 { (*request).next } else { (*response).next })
+        (words, if args & arguments::REQUEST != 0 { (*request).next } else { (*response).next })
     };
-    let half = if way & arguments::REQUEST != 0 { half::REQUEST } else { half::RESPONSE };
-    observe::ending(&mut hook, half, words, next, &segment, way & arguments::RST != 0);
+    let half = if args & arguments::REQUEST != 0 { half::REQUEST } else { half::RESPONSE };
+    observe::ending(&mut hook, half, words, next, &segment, args & arguments::RST != 0);
     1
 }
 
@@ -112,17 +112,17 @@ struct Hook {
     skb: *mut __sk_buff,
     sk: *mut bpf_sock,
     stream: *mut Stream,
-    way: u32,
+    args: u32,
     /// When it passed; 0 until somebody asks.
     now_ns: u64,
 }
 
 impl Hook {
     #[inline(always)]
-    fn new(skb: *mut __sk_buff, way: u32) -> Option<Self> {
+    fn new(skb: *mut __sk_buff, args: u32) -> Option<Self> {
         let sk = full_socket(skb)?;
-        let stream = connection::stream(skb, sk, way)?;
-        Some(Self { skb, sk, stream, way, now_ns: 0 })
+        let stream = connection::stream(skb, sk, args)?;
+        Some(Self { skb, sk, stream, args, now_ns: 0 })
     }
 
     /// When the packet passed.
@@ -140,7 +140,7 @@ impl Hook {
     fn meta(&self, kind: Kind, half: u8, epoch: u16, flags: u8) -> u64 {
         // SAFETY: the stream lives as long as the program runs.
         let (role, flags) = unsafe { Stream::role_and_flags(self.stream, flags) };
-        Meta { kind, half, epoch, flags, role, way: self.way }.pack()
+        Meta { kind, half, epoch, flags, role, args: self.args }.pack()
     }
 
     #[inline(always)]
@@ -155,7 +155,7 @@ impl Host for Hook {
     fn send_bytes(&mut self, half: u8, epoch: u16, step: &Step) {
         // SAFETY: the stream lives as long as the program runs; this is the half's hook.
         let begins = half == half::REQUEST && unsafe { (*self.stream).request.begins(step) };
-        if ws_sheds(self.skb, self.way, u32::from(begins), u32::from(epoch)) != 0 {
+        if ws_sheds(self.skb, self.args, u32::from(begins), u32::from(epoch)) != 0 {
             return;
         }
         let mut flags = 0;
@@ -192,18 +192,18 @@ impl Host for Hook {
         segment: &Segment,
         payload: &P,
     ) -> bool {
-        if self.way & arguments::LISTENER != 0 {
+        if self.args & arguments::LISTENER != 0 {
             return false;
         }
-        let mut way = self.way;
+        let mut args = self.args;
         if step.begin {
-            way |= arguments::BEGIN;
+            args |= arguments::BEGIN;
         }
         if step.join {
-            way |= arguments::JOIN;
+            args |= arguments::JOIN;
         }
         let place = pair(payload.len(), step.frames);
-        ws_walk(self.skb, way, place, segment.seq) != 0
+        ws_walk(self.skb, args, place, segment.seq) != 0
     }
 
     #[inline(always)]

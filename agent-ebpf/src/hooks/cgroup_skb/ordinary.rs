@@ -13,11 +13,11 @@ use crate::{
 };
 
 /// [`take`] did nothing.
-pub const TAKEN_NOT: u32 = 0;
+pub const NOT_HANDLED: u32 = 0;
 /// It took an ordinary request, whose answer nobody waits for.
-pub const TAKEN_ORDINARY: u32 = 1;
+pub const ORDINARY: u32 = 1;
 /// It took a request that is shed without a look, or the answer to one.
-pub const TAKEN_SHED: u32 = 2;
+pub const SHED_REQUEST: u32 = 2;
 
 /// Takes what nearly every segment is at the least cost, before the stream machine. It gives the same state for an
 /// ordinary request; to look for the word in a request that is shed is spared.
@@ -41,16 +41,16 @@ pub unsafe fn take(
             let other = (&raw const (*request).word).read_volatile();
             let shed =
                 Stream::is_shed(stream, other as u16) && (*response).pass(other, segment, payload);
-            return if shed { TAKEN_SHED } else { TAKEN_NOT };
+            return if shed { SHED_REQUEST } else { NOT_HANDLED };
         }
         let other = (&raw const (*response).word).read_volatile();
         if !(*request).awaits(other, segment) {
-            return TAKEN_NOT;
+            return NOT_HANDLED;
         }
         let kind = ws_get(skb, payload.start());
         match kind {
-            TAKEN_ORDINARY => (*request).pass(segment, payload.len()),
-            TAKEN_SHED => {
+            ORDINARY => (*request).pass(segment, payload.len()),
+            SHED_REQUEST => {
                 (*request).presume(segment, payload.len());
                 Stream::shed(stream, (*request).word as u16);
             }
@@ -60,14 +60,14 @@ pub unsafe fn take(
     }
 }
 
-/// What kind of GET a segment is: TAKEN_ORDINARY for a plain one, TAKEN_SHED for any while the ring is crowded. As
+/// What kind of GET a segment is: ORDINARY for a plain one, SHED_REQUEST for any while the ring is crowded. As
 /// [`super::machine::ws_request`].
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn ws_get(skb: *mut __sk_buff, start: u32) -> u32 {
     let payload = SkbPayload::at(skb, start);
     if was_crowded() && is_crowded() {
-        return if scan::is_get(&payload) { TAKEN_SHED } else { TAKEN_NOT };
+        return if scan::is_get(&payload) { SHED_REQUEST } else { NOT_HANDLED };
     }
-    if scan::is_plain_get(&payload) { TAKEN_ORDINARY } else { TAKEN_NOT }
+    if scan::is_plain_get(&payload) { ORDINARY } else { NOT_HANDLED }
 }

@@ -15,13 +15,13 @@ use wstap_common::{
 use super::{
     begin::{BEGAN, OTHER, ws_begin},
     machine::{segment, ws_ending, ws_news, ws_request, ws_response},
-    ordinary::{TAKEN_NOT, TAKEN_ORDINARY, take},
+    ordinary::{NOT_HANDLED, ORDINARY, take},
 };
 use crate::{
     arguments::{self, pair},
     connection::{
         adopt::{self, ws_older},
-        fast_path::{self, Flow},
+        fast_path::{self, Hints},
         frame_walk::{ws_catch_up, ws_quick, ws_walk},
         state::Stream,
     },
@@ -60,15 +60,15 @@ fn observe(skb: *mut __sk_buff, incoming: bool) -> Option<()> {
     }
     packet.catch_up();
     let sk = full_socket(skb)?;
-    let way = packet.arguments(sk);
+    let args = packet.arguments(sk);
     let stored =
-        if way & arguments::LISTENER != 0 { core::ptr::null_mut() } else { Stream::of(sk) };
-    if packet.walks_a_tunnel(stored, way) && !packet.is_end() {
+        if args & arguments::LISTENER != 0 { core::ptr::null_mut() } else { Stream::of(sk) };
+    if packet.walk_frames(stored, args) && !packet.is_end() {
         return None;
     }
-    let received = packet.received(sk, way)?;
+    let received = packet.received(sk, args)?;
     let numbers = pair(packet.seq, received);
-    let known = packet.known_or_begun(stored, way, numbers)?;
+    let known = packet.known_or_begun(stored, args, numbers)?;
     packet.takes_data(stored, &known, numbers);
     packet.takes_an_end(&known, received);
     Some(())
@@ -81,22 +81,22 @@ struct Passing {
     /// Of its first byte of data: a SYN's (TCP Fast Open, RFC 7413) begins behind the SYN itself.
     seq: u32,
     cookie: u64,
-    flow: &'static Flow,
-    /// What is known of its connection without its state.
-    known: u64,
+    hints: &'static Hints,
+    /// The class of its connection, by the hints.
+    class: u64,
 }
 
 /// What the state of its connection says, read once.
 struct Known {
     /// What the packet is: bits of [`arguments`].
-    way: u32,
+    args: u32,
     request: u32,
     response: u32,
 }
 
 impl Known {
     const fn requests(&self) -> bool {
-        self.way & arguments::REQUEST != 0
+        self.args & arguments::REQUEST != 0
     }
 }
 
@@ -110,8 +110,8 @@ impl Passing {
         let seq = packet.seq.wrapping_add(u32::from(packet.syn));
         // SAFETY: the helper takes the hook's own context.
         let cookie = unsafe { bpf_get_socket_cookie(skb.cast()) };
-        let flow = Flow::of(cookie)?;
-        Some(Self { packet, incoming, seq, cookie, flow, known: flow.known(cookie) })
+        let hints = Hints::of(cookie)?;
+        Some(Self { packet, incoming, seq, cookie, hints, class: hints.class(cookie) })
     }
 
     #[inline(always)]
@@ -128,21 +128,21 @@ impl Passing {
     /// frame, or a frame of a connection that carries nothing else.
     #[inline(always)]
     fn takes_the_fast_path(&self) -> bool {
-        let Self { packet, incoming, seq, cookie, flow, known } = self;
+        let Self { packet, incoming, seq, cookie, hints, class } = self;
         let (skb, payload) = (packet.skb, &packet.payload);
         let answers = if *incoming { fast_path::ANSWERS_IN } else { fast_path::ANSWERS_OUT };
         self.has_data()
             && !self.is_end()
-            && (*known == answers
-                || flow.pass(*cookie, *incoming, *seq, payload.len())
-                || (*known == fast_path::WALKED
+            && (*class == answers
+                || hints.pass(*cookie, *incoming, *seq, payload.len())
+                || (*class == fast_path::FRAMES_ONLY
                     && ws_quick(skb, *cookie, u32::from(*incoming), payload.start(), *seq) != 0))
     }
 
     /// The walk catches up with what passed inside a frame.
     #[inline(always)]
     fn catch_up(&self) {
-        if self.flow.passed(self.cookie, self.incoming).is_some() {
+        if self.hints.passed(self.cookie, self.incoming).is_some() {
             ws_catch_up(self.packet.skb, self.cookie, u32::from(self.incoming));
         }
     }
@@ -159,7 +159,7 @@ impl Passing {
     /// Whether the data is all frames, which are then walked. After a 101 there is only the walk, which asks TCP when it
     /// has to.
     #[inline(always)]
-    fn walks_a_tunnel(&self, stored: *mut Stream, way: u32) -> bool {
+    fn walk_frames(&self, stored: *mut Stream, args: u32) -> bool {
         if !self.has_data() {
             return false;
         }
@@ -171,27 +171,27 @@ impl Passing {
         if !observe::is_walked(half, stream.request.word, stream.response.word) {
             return false;
         }
-        let mut way = if requests { way | arguments::REQUEST } else { way };
+        let mut args = if requests { args | arguments::REQUEST } else { args };
         if observe::stays_walked(stream.request.word, stream.response.word) {
-            way |= arguments::STAYS;
-            self.flow.set_known(self.cookie, fast_path::WALKED);
+            args |= arguments::STAYS;
+            self.hints.set_class(self.cookie, fast_path::FRAMES_ONLY);
         }
-        self.walk(way);
+        self.walk(args);
         true
     }
 
     #[inline(always)]
-    fn walk(&self, way: u32) {
+    fn walk(&self, args: u32) {
         let place = pair(self.packet.payload.len(), 0);
-        if ws_walk(self.packet.skb, way, place, self.seq) != 0 {
-            ws_news(self.packet.skb, way);
+        if ws_walk(self.packet.skb, args, place, self.seq) != 0 {
+            ws_news(self.packet.skb, args);
         }
     }
 
     /// How far every byte of the direction has passed.
     #[inline(always)]
-    fn received(&self, sk: *mut bpf_sock, way: u32) -> Option<u32> {
-        if way & arguments::LISTENER != 0 || self.packet.syn {
+    fn received(&self, sk: *mut bpf_sock, args: u32) -> Option<u32> {
+        if args & arguments::LISTENER != 0 || self.packet.syn {
             Some(self.seq)
         } else {
             passed(sk, self.incoming)
@@ -200,16 +200,16 @@ impl Passing {
 
     /// What is known of the connection: from its state, or from that which the segment makes.
     #[inline(always)]
-    fn known_or_begun(&self, stored: *mut Stream, way: u32, numbers: u64) -> Option<Known> {
+    fn known_or_begun(&self, stored: *mut Stream, args: u32, numbers: u64) -> Option<Known> {
         let (skb, start) = (self.packet.skb, self.packet.payload.start());
-        // SAFETY: as in `walks_a_tunnel`.
+        // SAFETY: as in `walk_frames`.
         let (role, request, response) = match unsafe { stored.as_ref() } {
             Some(stream) => (stream.role, stream.request.word, stream.response.word),
-            None if self.has_data() => match ws_begin(skb, start, way, numbers) {
+            None if self.has_data() => match ws_begin(skb, start, args, numbers) {
                 BEGAN => (if self.incoming { role::SERVER } else { role::CLIENT }, 0, 0),
                 // VERIFIER: called here and not where it is found out, or on 5.10 the stacks of the functions that call
                 // each other were together too large.
-                OTHER => match ws_older(skb, start, way, self.seq) {
+                OTHER => match ws_older(skb, start, args, self.seq) {
                     adopt::FOUND_SERVER => (role::SERVER, FOUND.0, FOUND.1),
                     adopt::FOUND_CLIENT => (role::CLIENT, FOUND.0, FOUND.1),
                     _ => return None,
@@ -219,14 +219,14 @@ impl Passing {
             None => return None,
         };
         let requests = self.incoming == (role == role::SERVER);
-        let way = if requests { way | arguments::REQUEST } else { way };
-        Some(Known { way, request, response })
+        let args = if requests { args | arguments::REQUEST } else { args };
+        Some(Known { args, request, response })
     }
 
     /// Takes the data to the half that it belongs to.
     #[inline(always)]
     fn takes_data(&self, stored: *mut Stream, known: &Known, numbers: u64) {
-        let (requests, way) = (known.requests(), known.way);
+        let (requests, args) = (known.requests(), known.args);
         // The answers to ordinary requests, most of a server's segments, end here.
         if !self.has_data() || !(requests || !RequestHalf::is_idle(known.request)) {
             return;
@@ -235,23 +235,23 @@ impl Passing {
         if observe::is_walked(half, known.request, known.response) {
             // What was walked above, unless it was found just now.
             if stored.is_null() {
-                self.walk(way);
+                self.walk(args);
             }
             return;
         }
         let (skb, payload) = (self.packet.skb, &self.packet.payload);
         let taken = if stored.is_null() {
-            TAKEN_NOT
+            NOT_HANDLED
         } else {
             // SAFETY: it lives as long as the program runs; this hook is the half's only writer.
             unsafe { take(stored, requests, &segment(numbers), skb, payload) }
         };
         if requests {
-            self.hint(taken == TAKEN_ORDINARY);
+            self.hint(taken == ORDINARY);
         }
         match (taken, requests) {
-            (TAKEN_NOT, true) => ws_request(skb, payload.start(), way, numbers),
-            (TAKEN_NOT, false) => ws_response(skb, payload.start(), way, numbers),
+            (NOT_HANDLED, true) => ws_request(skb, payload.start(), args, numbers),
+            (NOT_HANDLED, false) => ws_response(skb, payload.start(), args, numbers),
             _ => 1,
         };
     }
@@ -261,8 +261,8 @@ impl Passing {
     fn hint(&self, is_ordinary: bool) {
         let answers = if self.incoming { fast_path::ANSWERS_OUT } else { fast_path::ANSWERS_IN };
         let now = if is_ordinary { answers } else { fast_path::UNKNOWN };
-        if now != self.known {
-            self.flow.set_known(self.cookie, now);
+        if now != self.class {
+            self.hints.set_class(self.cookie, now);
         }
     }
 
@@ -272,7 +272,7 @@ impl Passing {
         if self.is_end() {
             let end = self.seq.wrapping_add(self.packet.payload.len());
             let rst = if self.packet.rst { arguments::RST } else { 0 };
-            ws_ending(self.packet.skb, known.way | rst, pair(end, received));
+            ws_ending(self.packet.skb, known.args | rst, pair(end, received));
         }
     }
 }

@@ -12,9 +12,9 @@ use crate::{
 /// [`super::machine::ws_request`].
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn ws_sheds(skb: *mut __sk_buff, way: u32, begins: u32, epoch: u32) -> u32 {
+pub extern "C" fn ws_sheds(skb: *mut __sk_buff, args: u32, begins: u32, epoch: u32) -> u32 {
     let Some(sk) = full_socket(skb) else { return 1 };
-    let Some(stream) = connection::stream(skb, sk, way) else { return 1 };
+    let Some(stream) = connection::stream(skb, sk, args) else { return 1 };
     let epoch = epoch as u16;
     // SAFETY: the stream lives as long as the program runs.
     if unsafe { Stream::is_shed(stream, epoch) } {

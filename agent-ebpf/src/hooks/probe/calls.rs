@@ -27,7 +27,7 @@ use crate::{
     arguments::{self, pair},
     counters::count,
     ring::emit::Meta,
-    verifier::forgotten,
+    verifier::forget_bounds,
 };
 
 /// The calls that are under way and whose end must know how they began, by their thread. When it is
@@ -62,13 +62,13 @@ const PIECE_MAX: u64 = 0x7fff_ffff;
 
 /// A program sends `size` bytes.
 #[inline(always)]
-pub fn sending(sk: u64, msg: u64, size: u64, way: u32) -> Option<()> {
+pub fn sending(sk: u64, msg: u64, size: u64, args: u32) -> Option<()> {
     if member::<u8>(sk, Field::Shutdown)? & SEND_SHUTDOWN != 0 {
         // It will be refused: nothing of it is sent.
         return None;
     }
     let iter = Iter::of(msg)?;
-    take(sk, &iter, size, Connection::seq(sk, way), way);
+    take(sk, &iter, size, Connection::seq(sk, args), args);
     Some(())
 }
 
@@ -120,8 +120,8 @@ pub fn under_way() -> Option<Call> {
 
 /// It received so much, or the error. `call` is what it was when it began.
 #[inline(always)]
-pub fn received(sk: u64, call: Option<Call>, result: i32, way: u32) -> Option<()> {
-    let way = way | arguments::INCOMING;
+pub fn received(sk: u64, call: Option<Call>, result: i32, args: u32) -> Option<()> {
+    let args = args | arguments::INCOMING;
     let Some(call) = call else {
         // There was no room to remember it.
         if result > 0 && !Connection::of(sk).is_null() {
@@ -132,21 +132,27 @@ pub fn received(sk: u64, call: Option<Call>, result: i32, way: u32) -> Option<()
     };
     if result == 0 {
         if call.iter.count > 0 {
-            wp_ending(sk, way, 0);
+            wp_ending(sk, args, 0);
         }
         return None;
     }
     if result < 0 {
-        broken(sk, result, way);
+        broken(sk, result, args);
         return None;
     }
     // What a call drops (MSG_TRUNC) is in its result and not in its memory: what was there before must not be
     // read for it.
     let copied = call.iter.count.saturating_sub(Iter::count(call.msg)?);
     let result = result as u32;
-    let seq = Connection::seq(sk, way);
-    let seq = if way & arguments::TCP != 0 { seq.wrapping_sub(result) } else { seq };
-    take(sk, &call.iter, if copied < u64::from(result) { copied } else { result.into() }, seq, way);
+    let seq = Connection::seq(sk, args);
+    let seq = if args & arguments::TCP != 0 { seq.wrapping_sub(result) } else { seq };
+    take(
+        sk,
+        &call.iter,
+        if copied < u64::from(result) { copied } else { result.into() },
+        seq,
+        args,
+    );
     advance(sk, result);
     Some(())
 }
@@ -162,12 +168,12 @@ fn advance(sk: u64, bytes: u32) {
 
 /// A call failed because the peer is gone.
 #[inline(always)]
-fn broken(sk: u64, result: i32, way: u32) {
-    let way = way | arguments::INCOMING;
+fn broken(sk: u64, result: i32, args: u32) {
+    let args = args | arguments::INCOMING;
     if result == -ECONNRESET {
-        wp_ending(sk, way | arguments::RST, 0);
+        wp_ending(sk, args | arguments::RST, 0);
     } else if result == -EPIPE {
-        wp_ending(sk, way, 0);
+        wp_ending(sk, args, 0);
     }
 }
 
@@ -179,17 +185,17 @@ pub fn ends_sending(mode: u64) -> bool {
 
 /// A program sends no more (shutdown(2)).
 #[inline(always)]
-pub fn shut_down(sk: u64, way: u32) {
-    wp_ending(sk, way, 0);
+pub fn shut_down(sk: u64, args: u32) {
+    wp_ending(sk, args, 0);
 }
 
 /// A program, or its end, closes the socket.
 #[inline(always)]
-pub fn closing(sk: u64, way: u32) -> Option<()> {
+pub fn closing(sk: u64, args: u32) -> Option<()> {
     // SAFETY: not null means that it lives as long as the program runs.
     let told = unsafe { Connection::of(sk).as_ref() }?.ended;
-    let peer = way | arguments::INCOMING;
-    let unread = if way & arguments::TCP != 0 {
+    let peer = args | arguments::INCOMING;
+    let unread = if args & arguments::TCP != 0 {
         let next: u32 = member(sk, Field::ReceivedSeq)?;
         let gone = told & ended::PEER != 0 || member::<u8>(sk, Field::State)? == TCP_CLOSE_WAIT;
         // A FIN has a sequence number of its own.
@@ -200,10 +206,10 @@ pub fn closing(sk: u64, way: u32) -> Option<()> {
     if told == 0 {
         let state: u8 = member(sk, Field::State)?;
         let shutdown: u8 = member(sk, Field::Shutdown)?;
-        let broke = way & arguments::TCP != 0 && state == TCP_CLOSE;
+        let broke = args & arguments::TCP != 0 && state == TCP_CLOSE;
         if broke && member::<u32>(sk, Field::Error)? == ETIMEDOUT {
             // Neither end said so.
-            finish(sk, way);
+            finish(sk, args);
             return None;
         }
         // The peer ended first, and nobody looked.
@@ -214,22 +220,22 @@ pub fn closing(sk: u64, way: u32) -> Option<()> {
         }
     }
     // To close with unread bytes breaks the connection off (RFC 1122 section 4.2.2.13; unix sockets do the same).
-    wp_ending(sk, if unread { way | arguments::RST } else { way }, 0);
-    finish(sk, way);
+    wp_ending(sk, if unread { args | arguments::RST } else { args }, 0);
+    finish(sk, args);
     Some(())
 }
 
 /// The socket is gone.
 #[inline(always)]
-fn finish(sk: u64, way: u32) {
-    wp_closed(sk, way);
+fn finish(sk: u64, args: u32) {
+    wp_closed(sk, args);
     Connection::forget(sk);
 }
 
 /// Tells that the socket is closed, to whoever waits for it.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn wp_closed(sk: u64, way: u32) -> u32 {
+pub extern "C" fn wp_closed(sk: u64, args: u32) -> u32 {
     // SAFETY: not null means that it lives as long as the program runs.
     let Some(connection) = (unsafe { Connection::of(sk).as_mut() }) else { return 0 };
     let stream = &connection.stream;
@@ -243,16 +249,16 @@ pub extern "C" fn wp_closed(sk: u64, way: u32) -> u32 {
     let epoch = stream.request.word as u16;
     let (role, next) = (stream.role, stream.request.next);
     if connection.named == 0 {
-        connection.named = wp_name(sk, way);
+        connection.named = wp_name(sk, args);
     }
-    let meta = Meta { kind: Kind::Closed, half: half::REQUEST, epoch, flags, role, way };
+    let meta = Meta { kind: Kind::Closed, half: half::REQUEST, epoch, flags, role, args };
     wp_send_summary(sk, meta.pack(), next)
 }
 
 /// Takes the first `total` bytes of a call's memory, which begin at `seq`.
 #[inline(always)]
-fn take(sk: u64, iter: &Iter, total: u64, seq: u32, way: u32) {
-    let way = way | iter.in_kernel();
+fn take(sk: u64, iter: &Iter, total: u64, seq: u32, args: u32) {
+    let args = args | iter.in_kernel();
     let mut left = if total < PIECE_MAX { total } else { PIECE_MAX };
     let mut seq = seq;
     let mut number = 0;
@@ -260,29 +266,29 @@ fn take(sk: u64, iter: &Iter, total: u64, seq: u32, way: u32) {
         let Some(element) = iter.element(number) else { break };
         number += 1;
         let len = if element.len < left { element.len } else { left };
-        let len = forgotten(len, sk) as u32;
-        if len > 0 && !segment(sk, element.base, pair(way, len), seq) {
+        let len = forget_bounds(len, sk) as u32;
+        if len > 0 && !segment(sk, element.base, pair(args, len), seq) {
             return;
         }
         seq = seq.wrapping_add(len);
         left -= u64::from(len);
     }
     if left > 0 {
-        wp_gap(sk, way);
+        wp_gap(sk, args);
     }
 }
 
 /// Bytes passed that were not read.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn wp_gap(sk: u64, way: u32) -> u32 {
+pub extern "C" fn wp_gap(sk: u64, args: u32) -> u32 {
     // SAFETY: not null means that it lives as long as the program runs.
     let Some(connection) = (unsafe { Connection::of(sk).as_mut() }) else { return 0 };
     let stream = &mut connection.stream;
     if !RequestHalf::is_candidate(stream.request.word) {
         return 0;
     }
-    let incoming = way & arguments::INCOMING != 0;
+    let incoming = args & arguments::INCOMING != 0;
     if incoming == (stream.role == role::SERVER) {
         stream.request_lost = 1;
     } else {

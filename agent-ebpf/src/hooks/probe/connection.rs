@@ -18,7 +18,7 @@ use super::layout::member;
 use crate::{
     arguments,
     connection::state::{Stream, Tunnel},
-    ring::debug_log::{self, ws_rare},
+    ring::debug_log::{self, ws_log_event},
 };
 
 /// The state of every connection that spoke HTTP, by its socket's address, until the socket ends.
@@ -77,13 +77,13 @@ impl Connection {
     /// Makes the state of a socket whose first request begins at `seq`; null when the kernel has no room, and
     /// that is counted, or when the process is out of scope.
     #[inline(always)]
-    pub fn begin(sk: u64, way: u32, seq: u32) -> *mut Self {
+    pub fn begin(sk: u64, args: u32, seq: u32) -> *mut Self {
         if !in_scope() {
             return null_mut();
         }
-        let role = if way & arguments::INCOMING != 0 { role::SERVER } else { role::CLIENT };
+        let role = if args & arguments::INCOMING != 0 { role::SERVER } else { role::CLIENT };
         let mut stream = Stream::new(seq, role);
-        if way & arguments::TCP == 0 {
+        if args & arguments::TCP == 0 {
             stream.flags = flags::UNIX;
         }
         // SAFETY: the helpers have no preconditions.
@@ -91,7 +91,7 @@ impl Connection {
         let cookie = OURS | now << 8 | u64::from(cpu & 0xff);
         let new = Self { cookie, sent: 0, received: 0, named: 0, ended: 0, stream, reserved: 0 };
         if CONNECTIONS.insert(sk, &new, 0).is_err() {
-            ws_rare(debug_log::STATE_REFUSED);
+            ws_log_event(debug_log::STATE_REFUSED);
         }
         Self::of(sk)
     }
@@ -99,9 +99,9 @@ impl Connection {
     /// The sequence number of the next byte that the program sends or, `incoming`, receives. TCP has one;
     /// a unix socket's is how many bytes there were.
     #[inline(always)]
-    pub fn seq(sk: u64, way: u32) -> u32 {
-        let incoming = way & arguments::INCOMING != 0;
-        if way & arguments::TCP != 0 {
+    pub fn seq(sk: u64, args: u32) -> u32 {
+        let incoming = args & arguments::INCOMING != 0;
+        if args & arguments::TCP != 0 {
             let place = if incoming { Field::CopiedSeq } else { Field::WriteSeq };
             return member(sk, place).unwrap_or(0);
         }
@@ -128,7 +128,7 @@ pub fn walks(sk: u64, create: bool) -> *mut Tunnel {
         return walks;
     }
     if create && wp_make_walks(sk) == 0 {
-        ws_rare(debug_log::STATE_REFUSED);
+        ws_log_event(debug_log::STATE_REFUSED);
         return null_mut();
     }
     if create { WALKS.get_ptr_mut(sk).unwrap_or(null_mut()) } else { null_mut() }

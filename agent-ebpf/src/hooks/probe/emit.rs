@@ -25,7 +25,7 @@ use crate::{
         emit::{LARGE, MIDDLE, Meta, PIECES, SMALL, TINY, reserve, submission},
         identity::mapped,
     },
-    verifier::bounded,
+    verifier::with_bounds,
 };
 
 const AF_INET: u16 = 2;
@@ -73,7 +73,7 @@ fn send_piece<const N: usize>(sk: u64, base: u64, meta: u64, range: u64, seq: u3
     let copied = unsafe {
         let record = &raw mut (*place).record;
         fill(record, sk, meta, seq.wrapping_add(from));
-        let len = bounded::<N>(len);
+        let len = with_bounds::<N>(len);
         let extent = pair((meta >> 48) as u32, from.wrapping_add(len));
         let memory = Memory::new(base, extent);
         let copied = memory.copy(from, (&raw mut (*place).content).cast(), len);
@@ -109,7 +109,7 @@ pub extern "C" fn wp_send_summary(sk: u64, meta: u64, seq: u32) -> u32 {
 /// Tells who makes the call, and a unix socket's name; 0 when it was lost.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn wp_name(sk: u64, way: u32) -> u32 {
+pub extern "C" fn wp_name(sk: u64, args: u32) -> u32 {
     let Some(mut entry) = reserve::<{ size_of::<Owner>() }>() else { return 0 };
     let place = entry.as_mut_ptr();
     // SAFETY: the entry has room for a Record and an Owner; a connection that is not null lives as long as
@@ -120,7 +120,7 @@ pub extern "C" fn wp_name(sk: u64, way: u32) -> u32 {
             Some(connection) => (connection.stream.role, connection.stream.flags),
             None => (role::SERVER, 0),
         };
-        let meta = Meta { kind: Kind::Owner, half: half::REQUEST, epoch: 0, flags, role, way };
+        let meta = Meta { kind: Kind::Owner, half: half::REQUEST, epoch: 0, flags, role, args };
         fill(record, sk, meta.pack(), 0);
         (*record).len = size_of::<Owner>() as u16;
         let owner: *mut Owner = (&raw mut (*place).content).cast();
@@ -130,7 +130,8 @@ pub extern "C" fn wp_name(sk: u64, way: u32) -> u32 {
         if bpf_get_current_comm(comm.cast(), size_of_val(&*comm) as u32) != 0 {
             (*owner).comm = [0; 16];
         }
-        (*owner).name_len = if way & arguments::TCP == 0 { write_name(sk, role, owner) } else { 0 };
+        (*owner).name_len =
+            if args & arguments::TCP == 0 { write_name(sk, role, owner) } else { 0 };
     }
     entry.submit(1);
     1
@@ -157,7 +158,7 @@ unsafe fn write_name(sk: u64, role: u8, owner: *mut Owner) -> u16 {
     if len == 0 || len > NAME as u32 {
         return 0;
     }
-    let len = bounded::<NAME>(len);
+    let len = with_bounds::<NAME>(len);
     let from = address.wrapping_add(u64::from(field(Field::UnixPath)));
     // SAFETY: the name has NAME bytes and the length is at most that.
     let got =

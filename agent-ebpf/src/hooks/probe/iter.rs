@@ -3,7 +3,7 @@
 use wstap_common::layout::{Field, NONE};
 
 use super::layout::{field, member, read};
-use crate::verifier::forgotten;
+use crate::verifier::forget_bounds;
 
 /// Elements of a call that are read; what lies in those behind is a gap.
 pub const ELEMENTS: u32 = 8;
@@ -60,7 +60,7 @@ impl Iter {
             vector: member(msg, Field::IterVector)?,
             offset: member(msg, Field::IterOffset)?,
             count: Self::count(msg)?,
-            kind: forgotten(u64::from(kind), msg) as u32,
+            kind: forget_bounds(u64::from(kind), msg) as u32,
             elements: member::<u64>(msg, Field::IterElements)? as u32,
         })
     }

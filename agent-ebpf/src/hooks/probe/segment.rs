@@ -25,7 +25,7 @@ use crate::{
     connection::state::{Stream, Tunnel},
     counters::count,
     ring::emit::Meta,
-    verifier::forgotten,
+    verifier::forget_bounds,
 };
 
 /// What [`wp_turn`] says of an element.
@@ -66,21 +66,21 @@ pub fn segment(sk: u64, base: u64, place: u64, seq: u32) -> bool {
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn wp_turn(sk: u64, base: u64, place: u64, seq: u32) -> u32 {
-    let way = (place >> 32) as u32;
+    let args = (place >> 32) as u32;
     let mut connection = Connection::of(sk);
     if connection.is_null() {
         let memory = Memory::new(base, place);
         if scan::start(&memory, 0) == Start::Other || scan::is_lone_preamble(&memory, 0) {
             return turn::NONE;
         }
-        connection = Connection::begin(sk, way, seq);
+        connection = Connection::begin(sk, args, seq);
     }
     // SAFETY: not null means that it lives as long as the program runs; of a half that another call
     // writes, one aligned word is read.
     let Some(connection) = (unsafe { connection.as_ref() }) else { return turn::NONE };
     let stream = &connection.stream;
     let (request, response) = (stream.request.word, stream.response.word);
-    let requests = (way & arguments::INCOMING != 0) == (stream.role == role::SERVER);
+    let requests = (args & arguments::INCOMING != 0) == (stream.role == role::SERVER);
     // The answers to ordinary requests, most of a server's elements, end here.
     if !requests && RequestHalf::is_idle(request) {
         return turn::PASSES;
@@ -150,9 +150,9 @@ pub extern "C" fn wp_response(sk: u64, base: u64, place: u64, seq: u32) -> u32 {
 /// Tells what is new of a walk: the first close frame or the first broken rule.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn wp_news(sk: u64, way: u32, seq: u32) -> u32 {
-    let Some(mut hook) = Hook::new(sk, 0, pair(way, 0), seq) else { return 0 };
-    let half = if way & arguments::REQUEST != 0 { half::REQUEST } else { half::RESPONSE };
+pub extern "C" fn wp_news(sk: u64, args: u32, seq: u32) -> u32 {
+    let Some(mut hook) = Hook::new(sk, 0, pair(args, 0), seq) else { return 0 };
+    let half = if args & arguments::REQUEST != 0 { half::REQUEST } else { half::RESPONSE };
     // SAFETY: it lives as long as the program runs.
     let epoch = unsafe { (*hook.connection).stream.request.word } as u16;
     hook.send_summary(Kind::Frame, half, epoch, false);
@@ -163,10 +163,10 @@ pub extern "C" fn wp_news(sk: u64, way: u32, seq: u32) -> u32 {
 /// it broke off. `unread` says that bytes of its half were never read. Told once for each end.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn wp_ending(sk: u64, way: u32, unread: u32) -> u32 {
-    let incoming = way & arguments::INCOMING != 0;
-    let seq = Connection::seq(sk, way).wrapping_add(u32::from(unread != 0));
-    let Some(mut hook) = Hook::new(sk, 0, pair(way, 0), seq) else { return 0 };
+pub extern "C" fn wp_ending(sk: u64, args: u32, unread: u32) -> u32 {
+    let incoming = args & arguments::INCOMING != 0;
+    let seq = Connection::seq(sk, args).wrapping_add(u32::from(unread != 0));
+    let Some(mut hook) = Hook::new(sk, 0, pair(args, 0), seq) else { return 0 };
     let connection = hook.connection;
     let end = if incoming { ended::PEER } else { ended::LOCAL };
     // SAFETY: it lives as long as the program runs; aligned words are read and written.
@@ -185,7 +185,7 @@ pub extern "C" fn wp_ending(sk: u64, way: u32, unread: u32) -> u32 {
     };
     let segment = Segment { seq, received: seq, now_ns: 0 };
     let half = if requests { half::REQUEST } else { half::RESPONSE };
-    observe::ending(&mut hook, half, words, next, &segment, way & arguments::RST != 0);
+    observe::ending(&mut hook, half, words, next, &segment, args & arguments::RST != 0);
     1
 }
 
@@ -194,26 +194,26 @@ pub extern "C" fn wp_ending(sk: u64, way: u32, unread: u32) -> u32 {
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn wp_walk(sk: u64, base: u64, place: u64, numbers: u64, now_ns: u64) -> u32 {
-    let way = (place >> 32) as u32;
+    let args = (place >> 32) as u32;
     let seq = numbers as u32;
-    let begin = way & arguments::BEGIN != 0;
+    let begin = args & arguments::BEGIN != 0;
     let segment = Segment { seq, received: seq, now_ns };
     let frames = (numbers >> 32) as u32;
-    let step = Step { frames, begin, join: way & arguments::JOIN != 0, ..Step::NONE };
+    let step = Step { frames, begin, join: args & arguments::JOIN != 0, ..Step::NONE };
     let len = place as u32;
-    let Some(walk) = walk(sk, way, begin) else { return 0 };
-    if !walk.turn.take(add) {
+    let Some(walk) = walk(sk, args, begin) else { return 0 };
+    if !walk.lock.try_lock(add) {
         return 0;
     }
-    let mut at = forgotten(u64::from(walk.enter(&step, &segment, len)), sk) as u32;
+    let mut at = forget_bounds(u64::from(walk.enter(&step, &segment, len)), sk) as u32;
     let mut steps = 0;
     while steps < STEPS && at < len {
         steps += 1;
         at = wp_walk_step(sk, base, place, at);
     }
-    let Some(walk) = self::walk(sk, way, false) else { return 0 };
+    let Some(walk) = self::walk(sk, args, false) else { return 0 };
     let news = walk.leave(at, len);
-    walk.turn.end(add);
+    walk.lock.unlock(add);
     u32::from(news)
 }
 
@@ -221,20 +221,20 @@ pub extern "C" fn wp_walk(sk: u64, base: u64, place: u64, numbers: u64, now_ns: 
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn wp_walk_step(sk: u64, base: u64, place: u64, at: u32) -> u32 {
-    let way = (place >> 32) as u32;
+    let args = (place >> 32) as u32;
     let memory = Memory::new(base, place);
-    match walk(sk, way, false) {
-        Some(walk) => walk.step(at, &memory, way & arguments::REQUEST != 0),
+    match walk(sk, args, false) {
+        Some(walk) => walk.step(at, &memory, args & arguments::REQUEST != 0),
         None => memory.len(),
     }
 }
 
-/// The walk of the half of a socket's connection that `way` names.
+/// The walk of the half of a socket's connection that `args` names.
 #[inline(always)]
-fn walk<'a>(sk: u64, way: u32, create: bool) -> Option<&'a mut Walk> {
+fn walk<'a>(sk: u64, args: u32, create: bool) -> Option<&'a mut Walk> {
     // SAFETY: not null means that it lives as long as the program runs; each half has one writer.
     let tunnel = unsafe { walks(sk, create).as_mut() }?;
-    Some(tunnel.half(way))
+    Some(tunnel.half(args))
 }
 
 /// One element on its way through the stream machine.
@@ -254,7 +254,7 @@ impl Hook {
     }
 
     #[inline(always)]
-    fn way(&self) -> u32 {
+    fn args(&self) -> u32 {
         (self.place >> 32) as u32
     }
 
@@ -265,11 +265,11 @@ impl Hook {
         // SAFETY: it lives as long as the program runs; this is a single word.
         let (role, flags) = unsafe {
             if (*connection).named == 0 {
-                (*connection).named = wp_name(self.sk, self.way());
+                (*connection).named = wp_name(self.sk, self.args());
             }
             Stream::role_and_flags(&raw const (*connection).stream, flags)
         };
-        Meta { kind, half, epoch, flags, role, way: self.way() }.pack()
+        Meta { kind, half, epoch, flags, role, args: self.args() }.pack()
     }
 
     #[inline(always)]
