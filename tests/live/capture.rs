@@ -2,13 +2,14 @@
 
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpStream};
+use std::process::{Command, Stdio};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use wstap_tests::http::{self, Answer, KEY};
 use wstap_tests::nginx::{Nginx, UPGRADE};
 use wstap_tests::node;
-use wstap_tests::{free_port, process::Process};
+use wstap_tests::{free_port, process::Process, workspace};
 
 use crate::namespace::{self, Namespace};
 use crate::stage::{Stage, of_role};
@@ -80,6 +81,23 @@ fn every_form_of_the_request_is_seen_once_for_each_role() -> Result<()> {
         http::ask(server, upgrade("http-1.0").replacen("HTTP/1.1", "HTTP/1.0", 1).as_bytes())
     })?;
     Ok(())
+}
+
+#[test]
+fn a_request_behind_ipv6_extension_headers_is_seen_once_for_each_role() -> Result<()> {
+    let stage = Stage::new("extensions", &[])?;
+    seen_once(&stage, "extensions", |server| {
+        let mut client = Command::new(workspace().join("target/servers/bin/python"))
+            .arg(workspace().join("tests/live/servers/extensions.py"))
+            .arg(server.port().to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        client.stdin.take().context("no input")?.write_all(upgrade("extensions").as_bytes())?;
+        let said = client.wait_with_output()?;
+        let status = String::from_utf8(said.stdout)?;
+        Ok(Answer::Status(status.trim().parse().context("the client got no answer")?))
+    })
 }
 
 #[test]
@@ -180,7 +198,7 @@ fn a_proxy_protocol_preamble_is_skipped() -> Result<()> {
 fn processes_that_are_older_than_the_agent_and_other_network_namespaces_are_seen() -> Result<()> {
     let mut stage = Stage::new("netns", &[])?;
     let space = Namespace::new("wstap-live")?;
-    let mut command = std::process::Command::new("ip");
+    let mut command = Command::new("ip");
     command.args(["netns", "exec", space.0]).arg("node");
     command.args(node::command("tests/live/servers/ws.js").get_args()).arg("::");
     for (name, value) in node::command("").get_envs() {
