@@ -8,11 +8,8 @@
 /// or a later value. So of those that add before the first of them leaves, only the first can read 1. None need get it: when
 /// two come at once, both may read 2 and leave.
 ///
-/// What the lock orders: on x86 the addition is a full barrier. On arm64 the kernel compiles an addition that returns
-/// nothing without one. A holder there may see the word of the holder before it sooner than that one's writes. Two segments
-/// of one direction then have to follow each other on two CPUs within the time that a write takes to become visible,
-/// without any of the locks and interrupts through which the network stack moves a flow to another CPU, each of which is a
-/// barrier.
+/// What the lock orders is up to `add`, which must be in order with the reads and writes around it: then the next holder
+/// sees all that the last one wrote.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(transparent)]
 pub struct TryLock(u32);
@@ -21,7 +18,7 @@ impl TryLock {
     /// Takes the lock; false while another has it. A segment that does not get it must not be walked: it is one that was
     /// never seen, which the walk finds out by the sequence numbers of the next.
     ///
-    /// `add` adds to the word, atomically.
+    /// `add` adds to the word atomically, in order with the reads and writes around it.
     #[inline(always)]
     #[must_use = "without the lock, what it guards may not be used"]
     pub fn try_lock(&mut self, add: impl Fn(&mut u32, u32)) -> bool {

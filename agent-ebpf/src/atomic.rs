@@ -29,7 +29,7 @@ impl SharedWord {
 }
 
 /// Adds to a word that other CPUs, and programs that interrupt this one, add to as well. What was written before is seen by
-/// whoever reads the new value and then adds to it too: so a word can guard others ([`wstap_common::frame::Turn`]).
+/// whoever reads the new value and then adds to it too: so a word can guard others ([`wstap_common::lock::TryLock`]).
 // `core` has no atomic addition for this target, the machine has one (BPF_XADD, Linux 3.18). It gives nothing back: what
 // does came with 5.12. On x86 it is in order with all reads and writes around it.
 #[cfg(not(bpf_target_arch = "aarch64"))]
