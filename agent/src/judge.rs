@@ -2,7 +2,10 @@
 //!
 //! In: observations in the order in which they were made. Out: events, without process and container.
 
-use std::time::Duration;
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 
 use crate::{
     config::OriginPolicy,
@@ -13,7 +16,8 @@ use crate::{
         population::Population,
     },
     event::{ClosureEvent, Event, HandshakeEvent, origin},
-    handshake::{Answer, Closure, Connection, Exchange, Observation},
+    handshake::{Answer, Closure, Connection, Exchange, Observation, Role},
+    retries::Retries,
 };
 
 /// Judges observations with the configured policy and with what others show.
@@ -23,6 +27,7 @@ pub struct Judge {
     population: Population,
     legs: Legs,
     endings: Endings,
+    retries: Retries,
 }
 
 /// An event, and the connections whose owners are not named in it yet.
@@ -56,63 +61,85 @@ impl Judge {
     pub fn observe(&mut self, observation: Observation, out: Out<'_>) {
         match observation {
             Observation::Exchange(exchange) => {
-                let (policy, population) = (&self.policy, &mut self.population);
+                let Self { policy, population, legs, retries, .. } = self;
                 let switched = is_switch(&exchange);
                 if !switched {
                     population.observe(&exchange, false);
                 }
                 let opened = switched.then(|| exchange.clone());
                 let others = |exchange: &Exchange| population.evidence(exchange);
-                let outcome =
-                    self.legs.take(exchange, &others, &mut |joined| out(judged(policy, joined)));
+                let outcome = legs
+                    .take(exchange, &others, &mut |joined| out(judged(policy, retries, joined)));
                 if let Some(exchange) = opened {
                     population.observe(&exchange, outcome == Outcome::Accepted);
                 }
             }
             Observation::Switched(switched) => self.legs.switched(switched),
             Observation::Closure(closure) => {
-                self.endings.take(closure, &mut |closure, why| out(ended(closure, why)));
+                let retries = &mut self.retries;
+                self.endings.take(closure, &mut |closure, why| out(ended(retries, closure, why)));
             }
         }
     }
 
     /// The time is `now`, since the Unix epoch: tells what waited long enough.
     pub fn tick(&mut self, now: Duration, out: Out<'_>) {
-        let (policy, population) = (&self.policy, &self.population);
+        let Self { policy, population, legs, endings, retries } = self;
         let others = |exchange: &Exchange| population.evidence(exchange);
-        self.legs.tick(now, &others, &mut |joined| out(judged(policy, joined)));
-        self.endings.tick(now, &mut |closure, why| out(ended(closure, why)));
+        legs.tick(now, &others, &mut |joined| out(judged(policy, retries, joined)));
+        endings.tick(now, &mut |closure, why| out(ended(retries, closure, why)));
+        retries.tick(now, &mut |event| out(of_many(event)));
     }
 
     /// Nothing more will come: tells everything.
     pub fn finish(&mut self, out: Out<'_>) {
-        let (policy, population) = (&self.policy, &self.population);
+        let Self { policy, population, legs, endings, retries } = self;
         let others = |exchange: &Exchange| population.evidence(exchange);
-        self.legs.finish(&others, &mut |joined| out(judged(policy, joined)));
-        self.endings.finish(&mut |closure, why| out(ended(closure, why)));
+        legs.finish(&others, &mut |joined| out(judged(policy, retries, joined)));
+        endings.finish(&mut |closure, why| out(ended(retries, closure, why)));
     }
 
     /// How much was forgotten, or not remembered, at a bound of what others show.
     pub fn forgotten(&self) -> u64 {
-        self.population.forgotten() + self.legs.forgotten() + self.endings.forgotten()
+        self.population.forgotten()
+            + self.legs.forgotten()
+            + self.endings.forgotten()
+            + self.retries.forgotten()
     }
 }
 
-fn ended(closure: Closure, why: Option<Why>) -> Judged {
+fn ended(retries: &mut Retries, closure: Closure, why: Option<Why>) -> Judged {
+    let event = ClosureEvent::new(&closure, why);
+    retries.closure(&closure, &event);
     Judged {
-        event: Event::Closure(ClosureEvent::new(&closure, why)),
+        event: Event::Closure(event),
         connection: closure.connection,
         proxy: None,
         scene: None,
     }
 }
 
-fn judged(policy: &OriginPolicy, joined: Joined) -> Judged {
+/// An event of no single connection.
+fn of_many(event: Event) -> Judged {
+    let nowhere = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0);
+    let connection = Connection {
+        cookie: 0,
+        role: Role::Server,
+        local: nowhere,
+        peer: nowhere,
+        cgroup: 0,
+        holder: None,
+    };
+    Judged { event, connection, proxy: None, scene: None }
+}
+
+fn judged(policy: &OriginPolicy, retries: &mut Retries, joined: Joined) -> Judged {
     let policy = policy.judge(origin(&joined.exchange.request.headers).as_deref());
     let scene =
         Scene::of(&joined.exchange.request, &joined.verdict, joined.in_front, joined.relayed);
     let mut event = HandshakeEvent::new(&joined.exchange, joined.verdict, policy);
     event.proxy_changes = joined.changes;
+    retries.handshake(&joined.exchange, &mut event);
     event.fix = event.fix.or_else(|| scene.as_ref().and_then(Scene::fix));
     Judged {
         event: Event::Handshake(event),

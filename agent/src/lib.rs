@@ -22,6 +22,8 @@ pub mod lint;
 pub mod pages;
 pub mod pipeline;
 pub mod replay;
+pub mod report;
+pub mod retries;
 pub mod ring;
 pub mod selftest;
 pub mod sink;

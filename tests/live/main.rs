@@ -4,6 +4,7 @@
 
 #![expect(clippy::indexing_slicing, reason = "a test that ends there has found something")]
 
+mod afterwards;
 mod capture;
 mod causes;
 mod closures;

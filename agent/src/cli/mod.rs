@@ -7,6 +7,7 @@ mod audit;
 mod doctor;
 mod explain;
 mod gone;
+mod incident;
 mod lines;
 mod lint;
 mod log;
@@ -67,6 +68,11 @@ enum Command {
     Lint(lint::LintArgs),
     /// Make handshakes of our own through proxies and load balancers, and say what of them goes wrong
     Audit(Box<audit::AuditArgs>),
+    /// Tell an incident on one page: what failed, since when, what changed, and the fix
+    #[command(
+        after_help = "Without a file it asks the running agent for what it remembers (--history-bytes)."
+    )]
+    Report(incident::IncidentArgs),
     /// Say what a cause means, what proves it and how to put it right; without one, list all
     Explain {
         /// The cause's code
@@ -189,6 +195,7 @@ impl Cli {
                 Err(error) => Err(error),
             },
             Command::Audit(args) => return audit::run(&args).into(),
+            Command::Report(args) => incident::run(args),
             Command::Doctor(args) => match doctor::run(args, pipeline) {
                 Ok(false) => return ExitCode::FAILURE,
                 Ok(true) => Ok(()),

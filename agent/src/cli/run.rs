@@ -34,10 +34,6 @@ pub(super) fn run(args: RunArgs, pipeline: Pipeline) -> anyhow::Result<()> {
     // What an earlier run left would tell a lie.
     ready_file.remove();
     let mut sinks = Sinks::new(&settings)?;
-    // Without a buffer: a line is written whole and at once, or its loss is counted.
-    let out = File::from(io::stdout().as_fd().try_clone_to_owned()?);
-    sinks.write_events(&settings, out).context("cannot start to write events")?;
-    let sinks = Arc::new(sinks);
     let servers = Servers::bind(&settings)?;
     let capture = (pipeline.attach)(&settings)?;
     let runtime = runtime::Builder::new_multi_thread()
@@ -46,7 +42,15 @@ pub(super) fn run(args: RunArgs, pipeline: Pipeline) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("cannot start the server threads")?;
-    let result = runtime.block_on(serve(settings, sinks, &servers, capture));
+    // Without a buffer: a line is written whole and at once, or its loss is counted.
+    let out = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+    sinks.write_events(&settings, out).context("cannot start to write events")?;
+    let in_runtime = runtime.enter();
+    if let Some(sending) = sinks.send_events(&settings)? {
+        runtime.spawn(sending);
+    }
+    drop(in_runtime);
+    let result = runtime.block_on(serve(settings, Arc::new(sinks), &servers, capture));
     runtime.shutdown_timeout(Duration::from_secs(1));
     ready_file.remove();
     result

@@ -178,6 +178,10 @@ impl Owners {
     }
 
     fn name_at(&mut self, judged: &mut Judged, now: Instant) {
+        if !matches!(judged.event, Event::Handshake(_) | Event::Closure(_)) {
+            // Of no single connection.
+            return;
+        }
         let owner = self.owner(&judged.connection, now);
         match &mut judged.event {
             Event::Handshake(event) => {

@@ -1,10 +1,15 @@
 //! The same verdicts offline: captures and pasted texts through the very same stages, no root, no kernel.
 //!
-//! In: a pcap, a pcapng, or a text with a request and a response. Out: exchanges and closures, and a [`Report`].
+//! In: a pcap, a pcapng, a HAR file, Chrome's net-export log, or a text with a request and a response. Out: exchanges and closures, and a [`Report`].
 //! Damage ends the reading; everything before it has been told by then.
 
+mod browser;
 mod capture;
+mod devtools;
 mod flow;
+mod har;
+mod netlog;
+mod pairs;
 mod segment;
 mod text;
 
@@ -27,8 +32,11 @@ pub enum Error {
         /// The system's word.
         source: io::Error,
     },
-    /// The file is neither a capture nor a text with a request.
-    #[error("{name}: neither a capture (pcap or pcapng) nor a text that holds an HTTP/1.x request")]
+    /// The file is neither a capture, nor what a browser saved, nor a text with a request.
+    #[error(
+        "{name}: neither a capture (pcap or pcapng), nor what a browser saved (HAR, net-export), nor a text that holds \
+         an HTTP/1.x request"
+    )]
     Unrecognised {
         /// The file.
         name: String,
@@ -117,6 +125,7 @@ pub fn run_reader(name: &str, reader: impl Read, limits: Limits, out: Out<'_>) -
         magic if capture::PCAP.contains(&magic) => capture::run_pcap(name, whole, limits, out),
         [0x1f, 0x8b, ..] => failed(Error::Compressed { name, tool: "zcat" }),
         [0x28, 0xb5, 0x2f, 0xfd] => failed(Error::Compressed { name, tool: "zstdcat" }),
+        [b'{', ..] | [0xef, 0xbb, 0xbf, b'{'] => browser::run(name, whole, limits, out),
         _ => text::run(name, whole, limits, out),
     }
 }

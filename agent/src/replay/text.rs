@@ -6,21 +6,15 @@ use std::{
 };
 
 use httparse::Status;
-use wstap_common::record::{Kind, Record, Summary, flags, half};
-use zerocopy::{FromZeros, IntoBytes};
 
-use super::{Error, Out, Report, failed};
-use crate::handshake::{Limits, Pairing};
+use super::{
+    Error, Out, Report, devtools, failed,
+    pairs::{Pair, feed},
+};
+use crate::handshake::Limits;
 
 /// How long a text may be; what stands behind is not read.
 const TEXT_MAX: u64 = 1024 * 1024;
-
-/// A request and what came back, as text.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Pair {
-    request: Vec<u8>,
-    response: Vec<u8>,
-}
 
 impl Pair {
     /// What stands behind a handshake's head, where no status line follows, is an answer without a head: the request has no
@@ -43,31 +37,18 @@ pub(super) fn run(name: String, reader: impl Read, limits: Limits, out: Out<'_>)
     if let Err(source) = reader.take(TEXT_MAX).read_to_end(&mut text) {
         return failed(Error::Unreadable { name, source });
     }
-    let pairs = pairs(&String::from_utf8_lossy(&text));
+    let text = String::from_utf8_lossy(&text);
+    let mut pairs = pairs(&text);
+    if pairs.is_empty() {
+        pairs.extend(devtools::pair(&text));
+    }
     if pairs.is_empty() {
         return failed(Error::Unrecognised { name });
     }
     // A text has no time of its own.
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    let mut pairing = Pairing::new(limits, now);
-    let mut record = Record::new_zeroed();
-    for pair in &pairs {
-        record.cookie += 1;
-        record.kind = Kind::Bytes as u8;
-        record.half = half::REQUEST;
-        pairing.record(&record, &pair.request, out);
-        record.half = half::RESPONSE;
-        if !pair.response.is_empty() {
-            pairing.record(&record, &pair.response, out);
-        }
-        record.kind = Kind::Closed as u8;
-        // Without a response in the text it is not known whether there was one.
-        record.flags = if pair.response.is_empty() { flags::ANSWERED } else { 0 };
-        pairing.record(&record, Summary::default().as_bytes(), out);
-        record.flags = 0;
-    }
-    pairing.finish(0, out);
-    Report { pairing: pairing.counters(), ..Report::default() }
+    pairs.iter_mut().for_each(|pair| pair.time = now);
+    feed(&pairs, limits, out)
 }
 
 /// Finds requests, each with the response that follows it.
@@ -173,6 +154,7 @@ mod tests {
         let expected = Pair {
             request: b"GET /ws HTTP/1.1\r\nHost: x\r\n\r\n".to_vec(),
             response: b"HTTP/1.1 403 Forbidden\r\nServer: y\r\n\r\nno\n".to_vec(),
+            ..Pair::default()
         };
         assert_eq!(pairs(paste), [expected]);
         assert_eq!(pairs(curl), pairs(paste));

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     diagnose::Cause,
-    event::{ClosureEvent, Event, HandshakeEvent, RoleName, normalised_origin},
+    event::{AcceptedRow, ClosureEvent, Event, HandshakeEvent, RoleName, normalised_origin},
 };
 
 /// Which events a reader wants. The default: every handshake that is known to have failed.
@@ -60,6 +60,15 @@ impl Filter {
             // For `wstap report` only.
             Event::Accepted(_) => false,
         }
+    }
+
+    /// Whether the reader wants what a row of accepted handshakes sums up.
+    pub(crate) fn passes_row(&self, row: &AcceptedRow) -> bool {
+        any(&self.role, |role| *role == row.role)
+            && self.passes_origin(row.origin.as_deref())
+            && any(&self.path, |pattern| {
+                row.path.as_deref().is_some_and(|path| matches(pattern, path))
+            })
     }
 
     fn passes_handshake(&self, event: &HandshakeEvent) -> bool {

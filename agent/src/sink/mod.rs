@@ -12,6 +12,7 @@ mod history;
 mod http;
 pub(crate) mod json;
 mod metrics;
+mod otlp;
 pub mod render;
 mod serve;
 mod stats;
@@ -25,6 +26,7 @@ use std::{
 };
 
 pub use bind::BindError;
+pub(crate) use metrics::template as path_template;
 pub use metrics::{ActiveConnection, MetricsError};
 pub use serve::Servers;
 pub use stats::{AgentStats, HookStats, Outputs, ProgramStats, TableStats};
@@ -58,6 +60,7 @@ pub struct Sinks {
     /// The HTTP clients that were left.
     left: http::Left,
     events: Option<events::Stream>,
+    logs: Option<otlp::Logs>,
     accepted: Mutex<accepted::Sum>,
     not_ready: watch::Sender<Option<String>>,
     stats: OnceLock<StatsSource>,
@@ -73,6 +76,7 @@ impl Sinks {
             left: http::Left::default(),
             tail: tail::Hub::new(settings.sinks.history_bytes),
             events: None,
+            logs: None,
             accepted: Mutex::default(),
             not_ready: watch::Sender::new(Some("starting".to_owned())),
             stats: OnceLock::new(),
@@ -90,6 +94,18 @@ impl Sinks {
         let start = |wanted| events::Stream::start(wanted, settings.sinks.events_rate, out);
         self.events = settings.sinks.events.map(start).transpose()?;
         Ok(())
+    }
+
+    /// Sends events to an OTLP receiver from now on, when the settings want that: for as long as the returned task
+    /// is polled. Must be called inside a runtime.
+    pub fn send_events(
+        &mut self,
+        settings: &Settings,
+    ) -> anyhow::Result<Option<impl Future<Output = ()> + Send + 'static>> {
+        let Some(settings) = &settings.sinks.otlp else { return Ok(None) };
+        let (logs, exporter) = otlp::Logs::new(settings)?;
+        self.logs = Some(logs);
+        Ok(Some(exporter.run()))
     }
 
     /// Counts an event and hands it to whoever reads events. Never blocks: a reader whose queue is
@@ -138,6 +154,7 @@ impl Sinks {
         let told = Told { event, line: OnceCell::new() };
         self.tail.publish(&told);
         self.events.iter().for_each(|events| events.publish(&told));
+        self.logs.iter().for_each(|logs| logs.publish(&told));
     }
 
     /// What the outputs say of themselves.
@@ -145,6 +162,9 @@ impl Sinks {
         let mut events = Vec::new();
         if let Some(stream) = &self.events {
             events.extend(stream.counts().named().map(|(result, count)| ("stdout", result, count)));
+        }
+        if let Some(logs) = &self.logs {
+            events.extend(logs.counts().map(|(result, count)| ("otlp", result, count)));
         }
         Outputs { remembered: self.tail.remembered(), events }
     }
@@ -159,6 +179,7 @@ impl Sinks {
         self.counts_workloads
             || self.tail.wants(event)
             || self.events.as_ref().is_some_and(|events| events.wants(event))
+            || self.logs.as_ref().is_some_and(|logs| logs.wants(event))
     }
 
     /// A workload has gone for good: its series are removed.

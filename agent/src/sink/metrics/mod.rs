@@ -7,7 +7,9 @@ mod labels;
 mod outputs;
 mod own;
 mod path;
+pub(crate) use path::template;
 mod process;
+mod retries;
 
 use std::{sync::Mutex, time::Duration};
 
@@ -15,7 +17,10 @@ use prometheus::{
     HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
-use self::labels::{ByWorkload, Distinct, OTHER, locked};
+use self::{
+    labels::{ByWorkload, Distinct, OTHER, locked},
+    retries::Retries,
+};
 use super::{stats::AgentStats, tail::TailStats};
 use crate::{
     config::{OriginPolicy, Settings},
@@ -124,6 +129,7 @@ pub(super) struct Metrics {
     by_path: Option<IntCounterVec>,
     connection_seconds: prometheus::Histogram,
     idle_seconds: prometheus::Histogram,
+    retries: Retries,
     events: IntCounterVec,
 }
 
@@ -181,6 +187,7 @@ impl Metrics {
                 )
                 .buckets(IDLE_SECONDS.to_vec()),
             )?,
+            retries: Retries::new()?,
             events: IntCounterVec::new(
                 Opts::new("wstap_events_total", "Events made, of both roles."),
                 &["type", "role"],
@@ -197,6 +204,7 @@ impl Metrics {
         ] {
             metrics.registry.register(family)?;
         }
+        metrics.retries.register(&metrics.registry)?;
         if let Some(by_path) = &metrics.by_path {
             metrics.registry.register(Box::new(by_path.clone()))?;
         }
@@ -208,6 +216,10 @@ impl Metrics {
             Event::Handshake(handshake) => {
                 self.events.with_label_values(&["handshake", handshake.role.name()]).inc();
                 if self.roles.contains(&handshake.role) {
+                    if handshake.attempt.is_some() {
+                        self.retries
+                            .retried(&self.origin(handshake.origin.as_deref(), handshake.policy));
+                    }
                     self.count_handshake(handshake, self.workload(event));
                 }
             }
@@ -216,6 +228,12 @@ impl Metrics {
                 if self.roles.contains(&closure.role) {
                     self.count_closure(closure, self.workload(event));
                 }
+            }
+            Event::GaveUp(client) if self.roles.contains(&client.role) => {
+                self.retries.gave_up(&self.connection_origin(client.origin.as_deref()));
+            }
+            Event::Storm(storm) if self.roles.contains(&storm.role) => {
+                self.retries.storm(&self.connection_origin(storm.origin.as_deref()));
             }
             _ => {}
         }

@@ -15,7 +15,7 @@ const ID: &str = "{id}";
 const REST: &str = "…";
 
 /// The label value: `/rooms/4711/ws` is `/rooms/{id}/ws`.
-pub(super) fn template(path: &str) -> String {
+pub(crate) fn template(path: &str) -> String {
     let Some(rest) = path.strip_prefix('/') else { return super::OTHER.to_owned() };
     let segments: Vec<&str> = rest.split('/').take(SEGMENTS + 1).collect();
     let sockjs = is_sockjs(&segments);

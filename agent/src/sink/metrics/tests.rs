@@ -10,7 +10,7 @@ use crate::{
     diagnose::Cause,
     event::{
         ClosureEvent, Container, Event, HandshakeEvent, Outcome, Policy, RoleName, Workload,
-        sample::{accepted, closure, refused},
+        sample::{accepted, closure, gave_up, refused, storm},
     },
     sink::{
         stats::{AgentStats, HookStats, Outputs, ProgramStats, TableStats},
@@ -349,6 +349,24 @@ fn an_open_connection_is_active_until_it_is_dropped() {
     assert_eq!(active("other"), Some(0.0));
     drop(first);
     assert_eq!(active("https://a.example"), Some(0.0));
+}
+
+#[test]
+fn what_clients_do_after_a_failure_is_counted_by_origin() {
+    let metrics = metrics(200);
+    metrics.count(&Event::Handshake(HandshakeEvent { attempt: Some(2), ..refused() }));
+    metrics.count(&Event::Handshake(refused()));
+    metrics.count(&Event::GaveUp(gave_up()));
+    metrics.count(&Event::Storm(storm()));
+    let text = render(&metrics);
+    for (name, origin) in [
+        ("ws_retries_total", "https://evil.example"),
+        ("ws_clients_gave_up_total", "https://app.example"),
+        ("ws_reconnect_storms_total", "https://app.example"),
+    ] {
+        let labels = format!("origin=\"{origin}\"");
+        assert_eq!(value(&text, name, &[&labels]), Some(1.0), "{name}");
+    }
 }
 
 #[test]
