@@ -19,6 +19,9 @@ metrics-addr = {{ printf "%s:9843" .Values.listenAddress | toJson }}
 cgroup = "/host/cgroup"
 socket = "/run/wstap/agent/tail.sock"
 max-paths = {{ .Values.maxPaths }}
+{{- with .Values.events }}
+events = {{ . | quote }}
+{{- end }}
 workload-labels = {{ .Values.workloadLabels }}
 {{- if .Values.podNames.enabled }}
 cri-socket = {{ printf "/host/runtime/%s" (base .Values.podNames.criSocket) | toJson }}
