@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use super::{GROUPS, Group, Key, Noted, PLACES, POINTS, RECENT, Report, SLOTS, Slot};
+use super::{GROUPS, Group, Key, Noted, PLACES, POINTS, RECENT, Report, SLOTS, Slot, slots::Slots};
 use crate::{
     diagnose::Confidence,
     event::{
@@ -372,33 +372,4 @@ fn rfc3339(millis: i64) -> String {
 #[expect(clippy::cast_precision_loss, reason = "a share for the eye")]
 fn ratio(part: u64, whole: u64) -> f64 {
     part as f64 / whole as f64
-}
-
-/// The time, cut into equal pieces.
-struct Slots {
-    from: i64,
-    to: i64,
-}
-
-impl Slots {
-    fn begin(&self, index: usize) -> i64 {
-        let index = i64::try_from(index).unwrap_or(0);
-        self.from + (self.to - self.from).saturating_mul(index) / SLOTS as i64
-    }
-
-    fn index(&self, at: i64) -> usize {
-        let (of, whole) = ((at - self.from).max(0), (self.to - self.from).max(1));
-        let index = of.saturating_mul(SLOTS as i64) / whole;
-        usize::try_from(index).unwrap_or(0).min(SLOTS - 1)
-    }
-
-    /// Spreads a count evenly over a piece of the time.
-    fn spread(&self, from: i64, to: i64, count: u64, mut put: impl FnMut(usize, u64)) {
-        let (first, last) = (self.index(from), self.index(to));
-        let slots = (last - first + 1) as u64;
-        for (done, index) in (first..=last).enumerate() {
-            let part = |until: u64| count * until / slots;
-            put(index, part(done as u64 + 1) - part(done as u64));
-        }
-    }
 }

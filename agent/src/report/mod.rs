@@ -7,6 +7,7 @@
 mod collect;
 mod html;
 mod markdown;
+mod slots;
 mod text;
 
 #[cfg(test)]

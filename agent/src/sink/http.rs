@@ -19,7 +19,7 @@ use axum::{
     Router,
     body::Bytes,
     extract::State,
-    http::{StatusCode, header},
+    http::{HeaderMap, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::get,
@@ -36,10 +36,15 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::Sinks;
+use super::{
+    Sinks,
+    metrics::{Format, openmetrics},
+};
 
 /// The content type of the Prometheus text format.
 const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
+/// The content type of OpenMetrics.
+const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// How many clients are served at a time. Each holds a descriptor and, at worst, a scrape of its own.
 const CONNECTIONS_MAX: usize = 64;
@@ -138,8 +143,8 @@ async fn one(stream: TcpStream, router: Router, has_asked: Arc<AtomicBool>, sink
 #[derive(Clone)]
 struct Endpoints {
     sinks: Arc<Sinks>,
-    /// The last scrape and when it was begun.
-    last: Arc<Mutex<Option<(Instant, Bytes)>>>,
+    /// The last scrape of each format and when it was begun.
+    last: Arc<Mutex<[Option<(Instant, Bytes)>; 2]>>,
 }
 
 fn router(sinks: Arc<Sinks>) -> Router {
@@ -150,11 +155,17 @@ fn router(sinks: Arc<Sinks>) -> Router {
         .with_state(Endpoints { sinks, last: Arc::default() })
 }
 
-async fn metrics(State(endpoints): State<Endpoints>) -> Response {
+async fn metrics(State(endpoints): State<Endpoints>, headers: HeaderMap) -> Response {
     let asked = Instant::now();
+    // Prometheus names it when it reads exemplars; its weight against the other format does not matter.
+    let accept = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let mut ranges = accept.flat_map(|value| value.split(','));
+    let wants = ranges.any(|range| range.trim().starts_with(openmetrics::MEDIA_TYPE));
+    let (format, media_type) =
+        if wants { (Format::OpenMetrics, OPENMETRICS) } else { (Format::Text, TEXT_FORMAT) };
     // A task of its own: a client that is left must not let the next one begin beside it.
-    match tokio::spawn(endpoints.scrape(asked)).await {
-        Ok(Ok(text)) => ([(header::CONTENT_TYPE, TEXT_FORMAT)], text).into_response(),
+    match tokio::spawn(endpoints.scrape(asked, format)).await {
+        Ok(Ok(text)) => ([(header::CONTENT_TYPE, media_type)], text).into_response(),
         Ok(Err(error)) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
         Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, "the scrape failed\n").into_response(),
     }
@@ -162,9 +173,11 @@ async fn metrics(State(endpoints): State<Endpoints>) -> Response {
 
 impl Endpoints {
     /// A scrape that began after `asked`: rendered once for all who wait, one at a time.
-    async fn scrape(self, asked: Instant) -> anyhow::Result<Bytes> {
+    async fn scrape(self, asked: Instant, format: Format) -> anyhow::Result<Bytes> {
         let mut last = self.last.lock().await;
-        if let Some((began, text)) = &*last
+        let [text, open] = &mut *last;
+        let last = if format == Format::Text { text } else { open };
+        if let Some((began, text)) = last
             && *began >= asked
         {
             return Ok(text.clone());
@@ -172,7 +185,7 @@ impl Endpoints {
         let began = Instant::now();
         let sinks = self.sinks;
         // The snapshot asks the kernel for its maps: not on the thread that serves.
-        let text = Bytes::from(tokio::task::spawn_blocking(move || sinks.scrape()).await??);
+        let text = Bytes::from(tokio::task::spawn_blocking(move || sinks.scrape(format)).await??);
         *last = Some((began, text.clone()));
         Ok(text)
     }

@@ -221,9 +221,9 @@ impl Sinks {
     }
 
     /// The text that `/metrics` answers with.
-    pub fn scrape(&self) -> Result<String, MetricsError> {
+    pub(crate) fn scrape(&self, format: metrics::Format) -> Result<String, MetricsError> {
         let mut stats = self.stats.get().map(|source| source()).unwrap_or_default();
         stats.outputs = self.outputs();
-        self.metrics.render(&stats, self.tail.stats(), &self.left.counts())
+        self.metrics.render(&stats, self.tail.stats(), &self.left.counts(), format)
     }
 }

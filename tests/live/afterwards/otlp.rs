@@ -150,16 +150,31 @@ fn a_slow_receiver_and_one_that_refuses_hold_up_nothing() -> Result<()> {
 fn tls_is_checked_against_the_given_certificate() -> Result<()> {
     let port = free_port()?;
     let folder = wstap_tests::scratch("otlp-certificates")?;
-    let (cert, key) = (folder.join("cert.pem"), folder.join("key.pem"));
-    for (cert, key) in [(&cert, &key), (&folder.join("other.pem"), &folder.join("other-key.pem"))] {
+    let own = folder.join("openssl.cnf");
+    std::fs::write(&own, "[req]\ndistinguished_name = dn\n[dn]\n")?;
+    // A certificate of its own name, with its key; signed by itself, or by another one.
+    let make = |name: &str, extensions: &[&str], by: Option<&str>| -> Result<()> {
+        let file = |name: &str, what: &str| folder.join(format!("{name}{what}.pem"));
         let mut openssl = Command::new("openssl");
         openssl.args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]);
-        openssl.args(["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]);
-        let output = openssl.arg("-out").arg(cert).arg("-keyout").arg(key).output()?;
+        openssl.arg("-config").arg(&own).args(["-subj", &format!("/CN={name}")]);
+        extensions.iter().for_each(|extension| {
+            openssl.args(["-addext", extension]);
+        });
+        if let Some(by) = by {
+            openssl.arg("-CA").arg(file(by, "")).arg("-CAkey").arg(file(by, "-key"));
+        }
+        openssl.arg("-out").arg(file(name, "")).arg("-keyout").arg(file(name, "-key"));
+        let output = openssl.output()?;
         ensure!(output.status.success(), "{output:?}");
-    }
+        Ok(())
+    };
+    make("ca", &["basicConstraints=critical,CA:TRUE"], None)?;
+    make("other", &["basicConstraints=critical,CA:TRUE"], None)?;
+    make("server", &["basicConstraints=CA:FALSE", "subjectAltName=DNS:localhost"], Some("ca"))?;
+    let (cert, key) = (folder.join("server.pem"), folder.join("server-key.pem"));
     let endpoint = format!("https://localhost:{port}");
-    for (ca, is_trusted) in [("cert.pem", true), ("other.pem", false)] {
+    for (ca, is_trusted) in [("ca.pem", true), ("other.pem", false)] {
         let ca = folder.join(ca);
         let ca = ca.to_string_lossy();
         let stage = Stage::new("otlp-tls", &["--otlp-endpoint", &endpoint, "--otlp-ca", &ca])?;

@@ -16,7 +16,7 @@ use tokio::{
 use super::{CONNECTIONS_MAX, Endpoints, serve};
 use crate::{
     config::{ServeOptions, Settings},
-    sink::{AgentStats, Sinks},
+    sink::{AgentStats, Sinks, metrics::Format},
 };
 
 fn sinks() -> Arc<Sinks> {
@@ -101,12 +101,12 @@ async fn a_scrape_is_rendered_once_for_all_who_wait() {
     let endpoints = Endpoints { sinks, last: Arc::default() };
     let mut scrapes = JoinSet::new();
     for _ in 0..50 {
-        scrapes.spawn(endpoints.clone().scrape(std::time::Instant::now()));
+        scrapes.spawn(endpoints.clone().scrape(std::time::Instant::now(), Format::Text));
     }
     let texts: Vec<_> = scrapes.join_all().await.into_iter().map(Result::unwrap).collect();
     assert!(texts.iter().all(|text| text.starts_with(b"# HELP")));
     assert!((1..=2).contains(&renders.load(Ordering::Relaxed)), "{renders:?}");
     // Whoever comes later gets a later one.
-    endpoints.scrape(std::time::Instant::now()).await.unwrap();
+    endpoints.scrape(std::time::Instant::now(), Format::Text).await.unwrap();
     assert!((2..=3).contains(&renders.load(Ordering::Relaxed)), "{renders:?}");
 }

@@ -4,12 +4,14 @@
 //! client or a server chooses fold into `other` at their cap, and folding is counted.
 
 mod labels;
+pub(crate) mod openmetrics;
 mod outputs;
 mod own;
 mod path;
 pub(crate) use path::template;
 mod process;
 mod retries;
+mod series;
 
 use std::{sync::Mutex, time::Duration};
 
@@ -19,7 +21,9 @@ use prometheus::{
 
 use self::{
     labels::{ByWorkload, Distinct, OTHER, locked},
+    openmetrics::Exemplars,
     retries::Retries,
+    series::{ClosureSeries, HandshakeSeries},
 };
 use super::{stats::AgentStats, tail::TailStats};
 use crate::{
@@ -52,6 +56,15 @@ const IDLE_SECONDS: &[f64] = &[
     3550.0, 3650.0, 14_400.0,
 ];
 
+/// How the families are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// The text format of Prometheus.
+    Text,
+    /// OpenMetrics 1.0, with exemplars.
+    OpenMetrics,
+}
+
 /// Why the metrics cannot be built or written.
 #[derive(Debug, thiserror::Error)]
 #[error("the metrics cannot be built: {0}: please report this")]
@@ -67,47 +80,6 @@ impl Drop for ActiveConnection {
             gauge.dec();
         }
     }
-}
-
-/// The labels of one series of `ws_handshakes_total`.
-#[derive(Clone, PartialEq, Eq, Hash)]
-struct HandshakeSeries {
-    origin: String,
-    outcome: &'static str,
-    status: String,
-    cause: &'static str,
-    scheme: &'static str,
-    policy: &'static str,
-    workload: Option<Workload>,
-}
-
-impl HandshakeSeries {
-    fn values(&self) -> Vec<&str> {
-        let Self { origin, outcome, status, cause, scheme, policy, workload } = self;
-        with_workload(&[origin, outcome, status, cause, scheme, policy], workload.as_ref())
-    }
-}
-
-/// The labels of one series of `ws_closures_total`.
-#[derive(Clone, PartialEq, Eq, Hash)]
-struct ClosureSeries {
-    origin: String,
-    code: String,
-    initiator: &'static str,
-    workload: Option<Workload>,
-}
-
-impl ClosureSeries {
-    fn values(&self) -> Vec<&str> {
-        let Self { origin, code, initiator, workload } = self;
-        with_workload(&[origin, code, initiator], workload.as_ref())
-    }
-}
-
-/// The values in the order of the family's labels.
-fn with_workload<'a>(own: &[&'a str], workload: Option<&'a Workload>) -> Vec<&'a str> {
-    let more = workload.map(|workload| [&*workload.namespace, &workload.name]);
-    own.iter().copied().chain(more.into_iter().flatten()).collect()
 }
 
 /// The families, and what bounds their labels.
@@ -130,6 +102,7 @@ pub(super) struct Metrics {
     connection_seconds: prometheus::Histogram,
     idle_seconds: prometheus::Histogram,
     retries: Retries,
+    exemplars: Mutex<Exemplars>,
     events: IntCounterVec,
 }
 
@@ -188,6 +161,7 @@ impl Metrics {
                 .buckets(IDLE_SECONDS.to_vec()),
             )?,
             retries: Retries::new()?,
+            exemplars: Mutex::default(),
             events: IntCounterVec::new(
                 Opts::new("wstap_events_total", "Events made, of both roles."),
                 &["type", "role"],
@@ -273,6 +247,10 @@ impl Metrics {
             }
         };
         self.handshakes.with_label_values(&series.values()).inc();
+        if let Some(id) = event.id.as_ref().filter(|_| event.has_failed()) {
+            let trace = event.trace_id.as_deref();
+            locked(&self.exemplars).put(&series.named(), id, trace, &event.time);
+        }
         if event.outcome != Outcome::Unobserved {
             let seconds = Duration::from_micros(event.duration_us).as_secs_f64();
             self.handshake_seconds.with_label_values(&[outcome]).observe(seconds);
@@ -319,6 +297,7 @@ impl Metrics {
         let own = |of: &Option<Workload>| of.as_ref() == Some(workload);
         locked(by).distinct.release(|value| value == workload);
         for series in locked(&self.handshake_series).release(|series| own(&series.workload)) {
+            locked(&self.exemplars).remove(&series.named());
             // It was admitted and perhaps not counted yet.
             let _ = self.handshakes.remove_label_values(&series.values());
         }
@@ -354,12 +333,13 @@ impl Metrics {
         }
     }
 
-    /// All families in the text format: these, and the agent's own.
+    /// All families: these, and the agent's own.
     pub(super) fn render(
         &self,
         stats: &AgentStats,
         tail: TailStats,
         clients_left: &[(&'static str, u64)],
+        format: Format,
     ) -> Result<String, MetricsError> {
         let folded = [
             ("origin", locked(&self.origins).folded()),
@@ -377,7 +357,10 @@ impl Metrics {
         families.extend(own::families(stats, tail, clients_left, &folded)?);
         families.extend(outputs::families(&stats.outputs)?);
         families.extend(process::families()?);
-        Ok(TextEncoder::new().encode_to_string(&families)?)
+        Ok(match format {
+            Format::Text => TextEncoder::new().encode_to_string(&families)?,
+            Format::OpenMetrics => openmetrics::encode(&families, &locked(&self.exemplars)),
+        })
     }
 }
 

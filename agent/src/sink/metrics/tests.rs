@@ -4,7 +4,7 @@ use std::{
     time::Duration,
 };
 
-use super::{MAX_CLOSE_CODES, MAX_SERIES, MAX_WORKLOADS, Metrics};
+use super::{Format, MAX_CLOSE_CODES, MAX_SERIES, MAX_WORKLOADS, Metrics};
 use crate::{
     config::{CaptureOptions, JudgeOptions, ServeOptions, Settings},
     diagnose::Cause,
@@ -28,7 +28,7 @@ fn metrics(max_origins: usize) -> Metrics {
 }
 
 fn render(metrics: &Metrics) -> String {
-    metrics.render(&AgentStats::default(), TailStats::default(), &[]).unwrap()
+    metrics.render(&AgentStats::default(), TailStats::default(), &[], Format::Text).unwrap()
 }
 
 /// The value of the one series that has this name and all of these labels.
@@ -370,6 +370,42 @@ fn what_clients_do_after_a_failure_is_counted_by_origin() {
 }
 
 #[test]
+fn openmetrics_has_an_exemplar_on_failures_only() {
+    let metrics = metrics(200);
+    let failure = HandshakeEvent {
+        id: Some("00000000000000ab".to_owned()),
+        trace_id: Some("0af7651916cd43dd8448eb211c80319c".to_owned()),
+        ..refused()
+    };
+    metrics.count(&Event::Handshake(HandshakeEvent { id: Some("1".to_owned()), ..refused() }));
+    metrics.count(&Event::Handshake(failure));
+    metrics.count(&Event::Handshake(HandshakeEvent { id: Some("2".to_owned()), ..accepted() }));
+    let render =
+        |format| metrics.render(&AgentStats::default(), TailStats::default(), &[], format).unwrap();
+    let text = render(Format::OpenMetrics);
+    let of = |start: &str| -> Vec<&str> {
+        text.lines().filter(|line| line.starts_with(start)).collect()
+    };
+    let failed: Vec<_> =
+        of("ws_handshakes_total{").into_iter().filter(|line| line.contains("403")).collect();
+    let [line] = &failed[..] else { panic!("{text}") };
+    let exemplar = "# {event_id=\"00000000000000ab\",trace_id=\"0af7651916cd43dd8448eb211c80319c\"} 1.0 1777863721.123";
+    assert!(line.ends_with(&format!(" 2 {exemplar}")), "{line}");
+    assert_eq!(text.matches(" # {").count(), 1, "{text}");
+    assert_eq!(of("# TYPE ws_handshakes counter").len(), 1);
+    assert_eq!(
+        of("ws_handshake_duration_seconds_bucket{outcome=\"accepted\",le=\"1.0\"} 1").len(),
+        1
+    );
+    assert_eq!(
+        of("ws_handshake_duration_seconds_bucket{outcome=\"accepted\",le=\"+Inf\"} 1").len(),
+        1
+    );
+    assert!(text.ends_with("# EOF\n"));
+    assert!(!render(Format::Text).contains("event_id"));
+}
+
+#[test]
 fn the_agent_says_what_it_was_told_of_itself() {
     let stats = AgentStats {
         hooks: vec![HookStats { family: "probe", sockets: "unix", means: "fentry", used: true }],
@@ -390,7 +426,8 @@ fn the_agent_says_what_it_was_told_of_itself() {
         outputs: Outputs { remembered: (3, 4, 5), events: vec![("stdout", "sent", 6)] },
     };
     let tail = TailStats { readers: 1, missed: 2, refused: 3, left: 4 };
-    let text = metrics(200).render(&stats, tail, &[("crowded", 5), ("slow", 6)]).unwrap();
+    let text =
+        metrics(200).render(&stats, tail, &[("crowded", 5), ("slow", 6)], Format::Text).unwrap();
     for (name, labels, want) in [
         ("wstap_records_seen_total", "", 10.0),
         ("wstap_records_delivered_total", "", 7.0),
@@ -453,7 +490,7 @@ fn promtool_finds_nothing_to_complain_of() {
         programs: vec![ProgramStats { name: "ingress", run_time: Duration::ZERO, run_count: 0 }],
         ..AgentStats::default()
     };
-    let text = metrics.render(&stats, TailStats::default(), &[]).unwrap();
+    let text = metrics.render(&stats, TailStats::default(), &[], Format::Text).unwrap();
     assert!(!text.contains("ws_forged"), "{text}");
     let mut promtool = Command::new("promtool")
         .args(["check", "metrics"])
