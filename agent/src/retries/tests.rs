@@ -62,7 +62,7 @@ fn fail(retries: &mut Retries, client: &str, at: f64) -> (Option<u32>, Option<u6
 fn end(retries: &mut Retries, cookie: u64, at: f64, event: ClosureEvent) {
     let closure = Closure {
         connection: connection(cookie),
-        handshake: Some(Opened { origin: None, path: "/chat".into() }),
+        handshake: Some(Opened { origin: None, path: "/chat".into(), audit: None }),
         time: START + Duration::from_secs_f64(at),
         code: event.code,
         clean: false,

@@ -83,14 +83,14 @@ pub(super) fn encode(families: &[MetricFamily], exemplars: &Exemplars) -> String
                         out,
                         "{of_family}_total{} {}",
                         braces(labels, None),
-                        metric.get_counter().value()
+                        metric.get_counter().get_value()
                     );
                     let exemplar = exemplars.of(metric).filter(|_| name == FAMILY);
                     exemplar.into_iter().for_each(|exemplar| put(&mut out, exemplar));
                     out.push('\n');
                 }
                 MetricType::GAUGE => {
-                    let value = metric.get_gauge().value();
+                    let value = metric.get_gauge().get_value();
                     let _ = writeln!(out, "{name}{} {value}", braces(labels, None));
                 }
                 MetricType::HISTOGRAM => histogram(&mut out, name, labels, metric.get_histogram()),
