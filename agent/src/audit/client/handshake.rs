@@ -16,7 +16,7 @@ use crate::{
     audit::judge::judge,
     diagnose::{Outcome, Verdict},
     handshake::{Answer, CloseBy, End},
-    http::{ResponseHead, parse_response},
+    http::{BODY_PREFIX, ResponseHead, parse_response},
 };
 
 /// The longest answer that is read, in bytes.
@@ -116,7 +116,7 @@ impl Attempt {
             Answer::Closed { by: CloseBy::Rst, .. } => "reset without an answer".to_owned(),
             Answer::Closed { .. } => "closed without an answer".to_owned(),
             Answer::TimedOut => "no answer".to_owned(),
-            Answer::Malformed => "no HTTP".to_owned(),
+            Answer::Malformed(_) => "no HTTP".to_owned(),
             Answer::Unobserved => "not seen".to_owned(),
         }
     }
@@ -193,7 +193,10 @@ fn whole(bytes: &[u8]) -> Option<Answer> {
         return None;
     }
     let response = parse_response(bytes, false).ok().filter(|response| !response.interim);
-    Some(response.map_or(Answer::Malformed, |response| Answer::Response(response.head)))
+    Some(response.map_or_else(
+        || Answer::Malformed(bytes.iter().take(BODY_PREFIX).copied().collect()),
+        |response| Answer::Response(response.head),
+    ))
 }
 
 async fn talk(socket: &mut Socket, dialogue: Dialogue, attempt: &Attempt) -> Talk {
