@@ -186,6 +186,7 @@ mod tests {
                 key: None,
                 subprotocols: Vec::new(),
                 defect: None,
+                malformed: Vec::new(),
             }),
             answer,
             duration: Duration::from_micros(1500),

@@ -25,7 +25,7 @@ use crate::{
     event::{Event, Ids, Outcome},
     handshake::{Limits, Observation, Pairing},
     judge::{Judge, Judged},
-    kernel::{self, Family, Kernel},
+    kernel::{self, Family, FolderNews, Kernel},
     ring::{Pace, Reader, Wait},
     selftest::{News, Report, SelfTest},
     sink::{ActiveConnection, Sinks},
@@ -47,6 +47,9 @@ const HOUSEKEEPING: Duration = Duration::from_secs(1);
 
 /// What was read is much when it had so many bytes; a reading that finds nothing then gives memory back.
 const BUSY_BYTES: u64 = 16 << 20;
+
+/// How far the time of day must have been set to be read again: reading two clocks takes a moment.
+const CLOCK_STEP: Duration = Duration::from_millis(10);
 
 /// The nice value of the threads that read and judge: against a busy thread of nice 0 on the same processor they
 /// get a tenth of it (sched(7)).
@@ -118,6 +121,11 @@ fn run(
     while !*stop.borrow() {
         path.turn(&mut publish)?;
         path.tell_readiness(&sinks);
+        match path.follow_folder() {
+            Some(FolderNews::Gone(why)) => sinks.set_not_ready(&why),
+            Some(FolderNews::Back(_)) => sinks.set_ready(),
+            None => {}
+        }
     }
     path.finish(&mut publish);
     drop(waiting);
@@ -169,6 +177,7 @@ pub fn capture(settings: &Settings, take: &mut dyn FnMut(Event) -> bool) -> anyh
             owners.name(&mut judged);
             wanted = wanted && take(judged.event);
         })?;
+        path.follow_folder();
     }
     Ok(())
 }
@@ -287,6 +296,27 @@ impl Path {
         Ok(())
     }
 
+    /// What has become of the folder that is watched, said in the log too.
+    fn follow_folder(&self) -> Option<FolderNews> {
+        let news = self.kernel.follow_folder(Instant::now())?;
+        match &news {
+            FolderNews::Gone(why) => tracing::error!("{why}"),
+            FolderNews::Back(what) => tracing::info!("{what}"),
+        }
+        Some(news)
+    }
+
+    /// The time of day may be set, and a suspended host's clock stands still meanwhile.
+    fn follow_clock(&mut self, out: &mut dyn FnMut(Judged)) {
+        let offset = clock::wall().saturating_sub(clock::monotonic());
+        if offset.abs_diff(self.offset) >= CLOCK_STEP {
+            // What waits would wait by the old time.
+            self.judge.finish(out);
+            self.offset = offset;
+            self.pairing.set_wall_offset(offset);
+        }
+    }
+
     /// What the self-test has to say now.
     fn self_test_news(&mut self) -> Option<News> {
         let mut news = self.own.as_mut()?.turn(Instant::now())?;
@@ -358,6 +388,7 @@ impl Path {
         // Before a deadline is judged: was anything lost that may have been an answer? Of a request that was shed
         // nobody waits for one.
         let losses = self.losses(now);
+        self.follow_clock(out);
         let Self { pairing, judge, offset, own, .. } = self;
         pairing.set_losses(monotonic_ns(), losses);
         pairing.tick(now, &mut |seen| judge_others(own, judge, seen, out));

@@ -25,6 +25,7 @@ mod pods;
 mod privileges;
 mod probe;
 mod prometheus;
+mod robust;
 mod safety;
 mod script;
 mod segments;

@@ -92,6 +92,7 @@ fn three_capabilities_are_enough_and_are_given_up_and_the_results_are_roots() ->
     has_shed(root, CAP_SYS_PTRACE | CAP_DAC_READ_SEARCH)?;
     has_shed(other.process().id(), 0)?;
     socket_is_closed_to_others(other.socket())?;
+    memory_is_closed_to_its_user(other.process().id())?;
     other.stop()
 }
 
@@ -100,5 +101,16 @@ fn socket_is_closed_to_others(socket: &Path) -> Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
     let mode = fs::metadata(socket)?.permissions().mode() & 0o777;
     ensure!(mode == 0o660, "{mode:o}");
+    Ok(())
+}
+
+/// Another process of the same user reads nothing of it, and a crash leaves no core.
+fn memory_is_closed_to_its_user(process: u32) -> Result<()> {
+    let output = Command::new("setpriv")
+        .args(["--reuid=65534", "--regid=65534", "--clear-groups", "cat"])
+        .arg(format!("/proc/{process}/environ"))
+        .output()?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(!output.status.success() && said.contains("Permission denied"), "{output:?}");
     Ok(())
 }

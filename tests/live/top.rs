@@ -17,7 +17,11 @@ struct Terminal {
 
 impl Terminal {
     fn start(stage: &Stage) -> Result<Self> {
-        let terminal = Self { socket: stage.folder.join("tmux") };
+        Self::start_as(stage, "tmux")
+    }
+
+    fn start_as(stage: &Stage, name: &str) -> Result<Self> {
+        let terminal = Self { socket: stage.folder.join(name) };
         terminal.tmux(&["new-session", "-d", "-x", "140", "-y", "30", "env PS1='$ ' sh"])?;
         Ok(terminal)
     }
@@ -145,6 +149,16 @@ fn the_table_follows_the_traffic_and_the_keys_and_leaves_the_terminal_as_it_was(
     let pid = std::fs::read_to_string(&pid_file)?.trim().parse()?;
     kill_process(Pid::from_raw(pid).context("a process id")?, Signal::TERM)?;
     terminal.is_restored()?;
+
+    // The terminal goes, as a connection by ssh does.
+    let other = Terminal::start_as(&stage, "lost")?;
+    other.line(&format!("sh -c 'echo $$ > {}; exec {top}'", pid_file.display()))?;
+    other.wait_until("the table elsewhere", |text| text.contains("ORIGIN, CAUSE"))?;
+    let lost: i32 = std::fs::read_to_string(&pid_file)?.trim().parse()?;
+    drop(other);
+    wait_for("the end of what has no terminal", || {
+        Ok((!std::path::Path::new(&format!("/proc/{lost}")).exists()).then_some(()))
+    })?;
 
     terminal.line(&top)?;
     terminal.wait_until("the table a third time", |text| text.contains("ORIGIN, CAUSE"))?;

@@ -4,6 +4,7 @@
 //! needed. What is found interesting is kept in `target/fuzz/corpus`, what fails in `target/fuzz/findings`.
 
 use std::path::PathBuf;
+use std::time::Instant;
 
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
@@ -20,12 +21,15 @@ pub(crate) struct Options {
     /// Seconds for each target
     #[arg(long, default_value_t = 60)]
     seconds: u32,
+    /// Hours for all targets together, in place of seconds for each
+    #[arg(long, conflicts_with = "seconds")]
+    hours: Option<f64>,
 }
 
 impl Options {
     /// Every target, as `cargo xtask test` does it.
     pub(crate) const fn short() -> Self {
-        Self { target: None, seconds: 20 }
+        Self { target: None, seconds: 20, hours: None }
     }
 }
 
@@ -38,6 +42,8 @@ enum Target {
     Heads,
     /// Parsing and pairing in user space: the same whatever the cuts
     Pairing,
+    /// The parser of requests, against httparse
+    Requests,
     /// `wstap replay` on any file
     Capture,
     /// `wstap lint` on any text
@@ -50,6 +56,7 @@ impl Target {
             Self::Frames => "frames",
             Self::Heads => "heads",
             Self::Pairing => "pairing",
+            Self::Requests => "requests",
             Self::Capture => "capture",
             Self::Lint => "lint",
         }
@@ -60,7 +67,8 @@ impl Target {
         match self {
             Self::Frames => "fuzz/seeds/frames",
             Self::Heads => "fuzz/seeds/heads",
-            Self::Pairing => "fuzz/seeds/pairing",
+            // Requests, with answers behind them.
+            Self::Pairing | Self::Requests => "fuzz/seeds/pairing",
             Self::Capture => "tests/replay/cases",
             Self::Lint => "tests/lint/wild",
         }
@@ -72,6 +80,7 @@ const COVERAGE: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-l
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
     -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares";
 
+#[expect(clippy::cast_precision_loss, reason = "figures for people")]
 pub(crate) fn run(options: &Options) -> Result<()> {
     setup::run(&[Group::Bpf, Group::Fuzz])?;
     let folder = workspace().join("target/fuzz");
@@ -80,7 +89,12 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let build = ["build", "--package", "wstap-fuzz", "--profile", "fuzz", "--target", &triple];
     run_command(cargo(build).arg("--target-dir").arg(&folder).env(flags, COVERAGE))?;
     let one = options.target.map(|target| vec![target]);
-    for target in one.as_deref().unwrap_or(Target::value_variants()) {
+    let targets = one.as_deref().unwrap_or(Target::value_variants());
+    let seconds = options
+        .hours
+        .map_or(f64::from(options.seconds), |hours| hours * 3600.0 / targets.len() as f64);
+    let mut done = Vec::new();
+    for target in targets {
         let name = target.name();
         let place = |kind: &str| -> Result<PathBuf> {
             let place = folder.join(kind).join(name);
@@ -88,22 +102,38 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             Ok(place)
         };
         let (corpus, findings) = (place("corpus")?, place("findings")?);
-        say(format!("fuzz: {name}, {} s", options.seconds));
+        say(format!("fuzz: {name}, {seconds:.0} s"));
         let program = folder.join(&triple).join("fuzz").join(name);
         let mut fuzzer = std::process::Command::new(program);
-        fuzzer.arg(format!("-max_total_time={}", options.seconds));
+        fuzzer.arg(format!("-max_total_time={seconds:.0}"));
         // An input must not take long, nor much memory.
         fuzzer.args(["-timeout=10", "-rss_limit_mb=2048", "-verbosity=0", "-print_final_stats=1"]);
         fuzzer.arg(format!("-artifact_prefix={}/", findings.display()));
         fuzzer.arg(format!("-dict={}", workspace().join("fuzz/wire.dict").display()));
         fuzzer.args([corpus, workspace().join(target.seeds())]);
+        let log = folder.join(format!("{name}.log"));
+        fuzzer.stderr(std::fs::File::create(&log)?);
+        let began = Instant::now();
         run_command(&mut fuzzer).with_context(|| {
             format!(
-                "{name} failed; the input is in {}. Make it a test, then mend the code; \
+                "{name} failed (its words are in {}); the input is in {}. Make it a test, then mend the code; \
                  `cargo xtask fuzz {name}` tries it again",
+                log.display(),
                 findings.display()
             )
         })?;
+        let said = std::fs::read_to_string(&log)?;
+        let executions = said
+            .lines()
+            .find_map(|line| line.strip_prefix("stat::number_of_executed_units:"))
+            .with_context(|| format!("{} has no count of executions", log.display()))?;
+        done.push(format!(
+            "| {name} | {} | {:.2} |",
+            executions.trim(),
+            began.elapsed().as_secs_f64() / 3600.0
+        ));
     }
+    say("| target | executions | hours |\n|---|---|---|");
+    done.iter().for_each(say);
     Ok(())
 }

@@ -7,6 +7,7 @@ mod cross;
 mod debian;
 mod demo;
 mod dist;
+mod faults;
 mod fuzz;
 mod run;
 mod setup;
@@ -49,6 +50,10 @@ enum Chore {
     Demo,
     /// Format, lints, unit and property tests, and the live tests on this kernel (needs root)
     Test(test::Options),
+    /// What goes wrong around the agent, one thing after another, and what it makes of it (needs root)
+    Faults(faults::Options),
+    /// The agent's memory and files under hours of churn: `cargo xtask bench soak` by the hour (needs root)
+    Soak(bench::soak::Long),
     /// Coverage-guided fuzzing of what reads bytes from the wire
     Fuzz(fuzz::Options),
     /// Build all that a release has into target/dist: binaries, packages, image, chart, lists
@@ -75,6 +80,8 @@ fn run(chore: Chore) -> Result<()> {
         Chore::Bench(options) => bench::run(&options),
         Chore::Demo => demo::run(),
         Chore::Test(options) => test::run_parts(&options),
+        Chore::Faults(options) => faults::run(&options),
+        Chore::Soak(options) => options.run(),
         Chore::Fuzz(options) => fuzz::run(&options),
         Chore::Dist(options) => dist::run(&options),
         Chore::Vm(options) => vm::run(&options),

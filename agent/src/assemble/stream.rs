@@ -12,9 +12,11 @@ pub const ISLANDS_MAX: usize = 64;
 /// Segments may come in any order and more than once; of bytes that come twice the first stay.
 #[derive(Debug, Default)]
 pub struct Stream {
-    /// The sequence number of the first byte of `bytes`.
+    /// The sequence number of the first byte of [`Self::bytes`].
     base: u32,
     bytes: Vec<u8>,
+    /// How many of `bytes` were taken off the front: moving the others each time would cost too much.
+    taken: usize,
     /// What came ahead of its turn, by sequence number.
     islands: Vec<(u32, Vec<u8>)>,
     started_ns: Option<u64>,
@@ -32,7 +34,7 @@ impl Stream {
         if self.is_untouched() {
             self.base = seq;
         }
-        if self.bytes.is_empty() || self.started_ns.is_none_or(|started| time_ns < started) {
+        if self.bytes().is_empty() || self.started_ns.is_none_or(|started| time_ns < started) {
             self.started_ns = Some(time_ns);
         }
         let ahead = seq.wrapping_sub(self.base).cast_signed();
@@ -43,9 +45,9 @@ impl Stream {
             self.append(segment);
             self.keep(later.0, later.1);
         } else if ahead < 0 {
-            let seen = ahead.unsigned_abs() as usize + self.bytes.len();
+            let seen = ahead.unsigned_abs() as usize + self.bytes().len();
             self.append(segment.get(seen..).unwrap_or_default());
-        } else if let Some(seen) = self.bytes.len().checked_sub(ahead.unsigned_abs() as usize) {
+        } else if let Some(seen) = self.bytes().len().checked_sub(ahead.unsigned_abs() as usize) {
             self.append(segment.get(seen..).unwrap_or_default());
         } else {
             self.keep(seq, segment.to_vec());
@@ -54,7 +56,7 @@ impl Stream {
     }
 
     fn is_untouched(&self) -> bool {
-        self.bytes.is_empty() && self.islands.is_empty() && !self.consumed
+        self.bytes().is_empty() && self.islands.is_empty() && !self.consumed
     }
 
     fn append(&mut self, segment: &[u8]) {
@@ -82,9 +84,9 @@ impl Stream {
         while let Some((seq, _)) = self.islands.first() {
             let ahead = seq.wrapping_sub(self.base).cast_signed();
             let seen = match usize::try_from(ahead) {
-                Ok(ahead) if ahead > self.bytes.len() => return,
-                Ok(ahead) => self.bytes.len() - ahead,
-                Err(_) => self.bytes.len() + ahead.unsigned_abs() as usize,
+                Ok(ahead) if ahead > self.bytes().len() => return,
+                Ok(ahead) => self.bytes().len() - ahead,
+                Err(_) => self.bytes().len() + ahead.unsigned_abs() as usize,
             };
             let (_, piece) = self.islands.remove(0);
             self.bytes.extend_from_slice(piece.get(seen..).unwrap_or_default());
@@ -93,22 +95,22 @@ impl Stream {
 
     /// The contiguous bytes.
     pub fn bytes(&self) -> &[u8] {
-        &self.bytes
+        self.bytes.get(self.taken..).unwrap_or_default()
     }
 
     /// How many bytes are held, contiguous or not.
     pub fn held(&self) -> usize {
-        self.bytes.len() + self.islands.iter().map(|(_, piece)| piece.len()).sum::<usize>()
+        self.bytes().len() + self.islands.iter().map(|(_, piece)| piece.len()).sum::<usize>()
     }
 
     /// When the contiguous bytes began to come.
     pub fn started_ns(&self) -> Option<u64> {
-        self.started_ns.filter(|_| !self.bytes.is_empty())
+        self.started_ns.filter(|_| !self.bytes().is_empty())
     }
 
     /// Whether any byte came.
     pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty() && self.islands.is_empty()
+        self.bytes().is_empty() && self.islands.is_empty()
     }
 
     /// Whether bytes were dropped at a bound.
@@ -121,9 +123,12 @@ impl Stream {
         self.consumed = true;
         // Sequence numbers are modular: a body of 4 GiB and more ends where it ends modulo 2^32.
         self.base = self.base.wrapping_add(count as u32);
-        let taken = usize::try_from(count).unwrap_or(usize::MAX).min(self.bytes.len());
-        self.bytes.drain(..taken);
-        if self.bytes.is_empty() {
+        self.taken += usize::try_from(count).unwrap_or(usize::MAX).min(self.bytes().len());
+        if self.taken * 2 > self.bytes.len() {
+            self.bytes.drain(..self.taken);
+            self.taken = 0;
+        }
+        if self.bytes().is_empty() {
             let base = self.base;
             let end = |(seq, piece): &(u32, Vec<u8>)| seq.wrapping_add(piece.len() as u32);
             self.islands.retain(|island| end(island).wrapping_sub(base).cast_signed() > 0);
@@ -140,6 +145,7 @@ impl Stream {
         self.consumed = true;
         self.base = seq;
         self.bytes = piece;
+        self.taken = 0;
         self.join_islands();
         true
     }

@@ -4,7 +4,7 @@
 //! gives up its privileges while there is one thread only, because they are each thread's own; then captures on a
 //! thread of its own until SIGTERM, SIGINT or an error.
 
-use std::{fs::File, io, os::fd::AsFd as _, path::PathBuf, sync::Arc, time::Duration};
+use std::{fs::File, io, os::fd::AsFd as _, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use tokio::{
@@ -13,6 +13,7 @@ use tokio::{
     sync::{oneshot, watch},
 };
 
+use self::ready::ReadyFile;
 use super::{Capture, Pipeline, RunArgs, print};
 use crate::{
     config::Settings,
@@ -30,9 +31,7 @@ pub(super) fn run(args: RunArgs, pipeline: Pipeline) -> anyhow::Result<()> {
         return print(settings.to_string().as_bytes());
     }
     super::log::to_stderr("info");
-    let ready_file = ReadyFile(settings.ready_file.clone());
-    // What an earlier run left would tell a lie.
-    ready_file.remove();
+    let ready_file = ReadyFile::new(settings.ready_file.clone())?;
     let mut sinks = Sinks::new(&settings)?;
     let servers = Servers::bind(&settings)?;
     let capture = (pipeline.attach)(&settings)?;
@@ -50,30 +49,9 @@ pub(super) fn run(args: RunArgs, pipeline: Pipeline) -> anyhow::Result<()> {
         runtime.spawn(sending);
     }
     drop(in_runtime);
-    let result = runtime.block_on(serve(settings, Arc::new(sinks), &servers, capture));
+    let result = runtime.block_on(serve(settings, Arc::new(sinks), &servers, capture, ready_file));
     runtime.shutdown_timeout(Duration::from_secs(1));
-    ready_file.remove();
     result
-}
-
-/// The file that is there while the agent is ready.
-struct ReadyFile(Option<PathBuf>);
-
-impl ReadyFile {
-    fn create(&self) {
-        if let Some(file) = &self.0
-            && let Err(error) = std::fs::write(file, "")
-        {
-            tracing::warn!("cannot create {}: {error}", file.display());
-        }
-    }
-
-    fn remove(&self) {
-        if let Some(file) = &self.0 {
-            // That there is none is the usual case.
-            let _ = std::fs::remove_file(file);
-        }
-    }
 }
 
 async fn serve(
@@ -81,6 +59,7 @@ async fn serve(
     sinks: Arc<Sinks>,
     servers: &Servers,
     capture: Capture,
+    ready_file: ReadyFile,
 ) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -91,7 +70,7 @@ async fn serve(
             servers.metrics_addr()?,
             settings.socket.display()
         ),
-        ReadyFile(settings.ready_file.clone()),
+        ready_file.clone(),
     ));
     let (stop, stopped) = watch::channel(false);
     let (ended, mut captured) = oneshot::channel();
@@ -127,5 +106,6 @@ async fn announce(sinks: Arc<Sinks>, what: String, file: ReadyFile) {
     file.create();
 }
 
+mod ready;
 #[cfg(test)]
 mod tests;

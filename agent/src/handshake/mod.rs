@@ -6,12 +6,15 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use crate::http::{RequestHead, ResponseHead};
 
+mod candidates;
 mod h2;
 mod losses;
+mod open;
 mod pairing;
 mod pending;
 mod service;
 mod tunnel;
+mod values;
 
 #[cfg(test)]
 mod tests;
@@ -244,4 +247,8 @@ pub struct EarlyEnd {
     pub initiator: End,
     /// How long after the 101.
     pub after: Duration,
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

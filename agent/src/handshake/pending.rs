@@ -19,8 +19,18 @@ use crate::{
     http::{self, Extent, ParseError, RequestHead, Response, ResponseHead},
 };
 
-/// How many pipelined requests may wait for their answers; behind more than that the candidate is given up.
+/// How many pipelined requests may wait for their answers; those behind them are read as answers come.
 const ASKED_MAX: usize = 64;
+
+/// How many bytes may be read that were read before. A record pays for [`RECORD_PAYS`] more and [`BYTE_PAYS`] for each
+/// of its bytes; what is not paid for is read when more comes, or when the candidate is settled. So a peer that sends a
+/// head in many pieces costs no more than the pieces do.
+const READ_AGAIN: usize = 256 * 1024;
+const RECORD_PAYS: usize = 1024;
+const BYTE_PAYS: usize = 8;
+
+/// How long the rest of a head may take once the deadline has passed. Then the candidate is dropped and counted.
+const HEAD_WAIT_NS: u64 = 300 * 1_000_000_000;
 
 /// How every response begins.
 const STATUS_LINE: &[u8] = b"HTTP/1.";
@@ -88,6 +98,14 @@ pub(super) struct Pending {
     pub(super) lost: bool,
     truncated: bool,
     finished: bool,
+    /// A response of this candidate was counted off. From then on the kernel tells no end of the half that requests.
+    answered: bool,
+    /// A deadline passed within a head.
+    patient: bool,
+    /// What is left of [`READ_AGAIN`].
+    credit: usize,
+    /// How many bytes of the request, and of the answer, there were when it could not be read.
+    tried: (usize, usize),
     /// When the last record came.
     touched_ns: u64,
     /// What had been lost when this candidate began.
@@ -108,6 +126,10 @@ impl Pending {
             lost: false,
             truncated: false,
             finished: false,
+            answered: false,
+            patient: false,
+            credit: READ_AGAIN,
+            tried: (0, 0),
             touched_ns: 0,
             losses,
         }
@@ -141,6 +163,8 @@ impl Pending {
         if self.finished {
             return Vec::new();
         }
+        self.patient = false;
+        self.credit = (self.credit + RECORD_PAYS + BYTE_PAYS * bytes.len()).min(READ_AGAIN);
         self.truncated |= record_flags & flags::TRUNCATED != 0;
         if half == half::REQUEST {
             self.request.insert(seq, bytes, now);
@@ -168,22 +192,37 @@ impl Pending {
 
     /// Takes requests off the request half as far as they are whole.
     fn read_requests(&mut self) {
-        // What is malformed stays: it is early frames, or bytes of it are missing.
-        while let Ok(request) = http::parse_request(self.request.bytes())
-            && let Extent::Ends(end) = request.extent
-        {
+        while self.asked.len() < ASKED_MAX {
+            let there = self.request.bytes().len();
+            if there == self.tried.0 || !self.pay(there) {
+                return;
+            }
+            // What is malformed stays: it is early frames, or bytes of it are missing.
+            let Ok(request) = http::parse_request(self.request.bytes()) else {
+                self.tried.0 = there;
+                return;
+            };
+            let Extent::Ends(end) = request.extent else {
+                self.tried.0 = there;
+                return;
+            };
             let first_ns = self.request.started_ns().unwrap_or(self.touched_ns);
             self.request.skip(end);
+            self.tried.0 = 0;
+            self.credit = READ_AGAIN;
             let answer_has_no_content = request.answer_has_no_content;
             self.asked.push_back(match request.handshake {
                 None => Asked::Ordinary { answer_has_no_content },
                 Some(head) => Asked::Handshake(Box::new(Handshake { head, first_ns })),
             });
-            if self.asked.len() > ASKED_MAX {
-                self.finish();
-                return;
-            }
         }
+    }
+
+    /// Whether so many bytes may be read, some of them again.
+    fn pay(&mut self, bytes: usize) -> bool {
+        let left = self.credit.checked_sub(bytes);
+        self.credit = left.unwrap_or(self.credit);
+        left.is_some()
     }
 
     /// Counts responses off against the requests.
@@ -191,18 +230,27 @@ impl Pending {
         let mut settled = Vec::new();
         while let Some(asked) = self.asked.front() {
             let no_content = matches!(asked, Asked::Ordinary { answer_has_no_content: true });
+            let is_handshake = matches!(asked, Asked::Handshake(_));
             let answered_ns = self.response.started_ns();
-            let Some(response) = self.read_response(no_content) else { break };
+            let there = self.response.held();
+            if there == self.tried.1 || !self.pay(there) {
+                break;
+            }
+            let Some(response) = self.read_response(no_content) else {
+                self.tried.1 = there;
+                break;
+            };
             if response.interim
                 && let Extent::Ends(end) = response.extent
             {
                 self.response.skip(end);
+                self.tried.1 = 0;
                 continue;
             }
             let answered_ns = answered_ns.unwrap_or(self.touched_ns);
-            let is_handshake = matches!(asked, Asked::Handshake(_));
             if is_handshake && response.head.status != 101 && !response.body_complete {
                 self.growing_ns.get_or_insert(answered_ns);
+                self.tried.1 = there;
                 break;
             }
             match response.extent {
@@ -210,10 +258,16 @@ impl Pending {
                 // The kernel sends only the beginning of long content, and then the next answer.
                 _ if self.response.skip_to_island(STATUS_LINE) => {}
                 _ if is_handshake => self.response = Stream::default(),
-                _ => break,
+                _ => {
+                    self.tried.1 = there;
+                    break;
+                }
             }
             self.told = self.response.held();
             self.growing_ns = None;
+            self.answered = true;
+            self.tried.1 = 0;
+            self.credit = READ_AGAIN;
             if let Some(Asked::Handshake(handshake)) = self.asked.pop_front() {
                 let done = answered(*handshake, response.head, answered_ns);
                 if matches!(&done.answer, Answer::Response(head) if head.status == 101) {
@@ -228,8 +282,48 @@ impl Pending {
                 }
                 settled.push(done);
             }
+            self.read_requests();
         }
         settled
+    }
+
+    /// Whether a deadline passes within the head of the request or of its answer. A pause there says nothing, however
+    /// long: the rest may come. `losses` as in [`Self::settle`].
+    pub(super) fn is_within_a_head(&mut self, losses: u64) -> bool {
+        let is_known = !self.lost && losses == self.losses && !self.is_truncated();
+        if self.patient
+            || self.finished
+            || !is_known
+            || self.growing_ns.is_some()
+            || self.end.is_some()
+        {
+            return false;
+        }
+        self.read_again();
+        self.patient = if self.asked.is_empty() {
+            let request = http::parse_request(self.request.bytes());
+            self.response.is_empty()
+                && !self.request.is_empty()
+                && request == Err(ParseError::Incomplete)
+        } else {
+            let response = http::parse_response(self.response.bytes(), false);
+            !self.response.is_empty()
+                && response == Err(ParseError::Incomplete)
+                && !self.is_answer_cut()
+        };
+        self.patient
+    }
+
+    /// Whether a deadline passed within a head.
+    pub(super) fn was_patient(&self) -> bool {
+        self.patient
+    }
+
+    /// Reads the requests that are there, paid for or not.
+    fn read_again(&mut self) {
+        self.credit = READ_AGAIN;
+        self.tried = (0, 0);
+        self.read_requests();
     }
 
     /// Whether the answer may be a head of which the kernel told all that it tells.
@@ -281,7 +375,17 @@ impl Pending {
         if self.finished {
             return Vec::new();
         }
-        self.read_requests();
+        self.read_again();
+        // What was not read as it was not paid for.
+        let mut settled = if self.asked.is_empty() || self.growing_ns.is_some() {
+            Vec::new()
+        } else {
+            self.read_responses()
+        };
+        if let Some(opened) = self.opened.take() {
+            settled.push(opened.settled);
+            return settled;
+        }
         let answer_began = !self.response.is_empty();
         if self.asked.is_empty()
             && (answer_began || self.is_truncated())
@@ -290,9 +394,9 @@ impl Pending {
             let first_ns = self.request.started_ns().unwrap_or(now);
             self.asked.push_back(Asked::Handshake(Box::new(Handshake { head, first_ns })));
         }
-        let mut settled = Vec::new();
         let mut first = true;
-        for asked in std::mem::take(&mut self.asked) {
+        while let Some(asked) = self.asked.pop_front() {
+            self.read_requests();
             let response = if first { self.read_response(false) } else { None };
             let response = response.or_else(|| self.broken_off().filter(|_| first && answer_began));
             let (began, cut) = (first && answer_began, first && self.is_answer_cut());
@@ -305,6 +409,8 @@ impl Pending {
             }
             let answer = match (why, self.end) {
                 _ if unseen || cut => Answer::Unobserved,
+                // Whose end came first is not known any more, nor that there was none.
+                _ if self.answered && !began => Answer::Unobserved,
                 (Why::Abandoned, _) => Answer::Unobserved,
                 (Why::Ended | Why::Timeout, _) if began => Answer::Malformed(self.first_bytes()),
                 // A client that stopped sending may still listen, but not for as long as this.
@@ -345,6 +451,9 @@ impl Pending {
         }
         if let Some(growing) = self.growing_ns {
             return growing.saturating_add(content_wait_ns);
+        }
+        if self.patient {
+            return self.touched_ns.saturating_add(HEAD_WAIT_NS);
         }
         self.touched_ns.saturating_add(timeout_ns)
     }

@@ -627,6 +627,111 @@ fn pipelined_behind_ordinary_requests() {
     assert_eq!(status(&bench.exchange()), 101);
 }
 
+/// The end of the half that requests is not told once an answer passed.
+#[test]
+fn behind_an_answer_that_passed_nobody_knows_who_ended_the_connection() {
+    for first in [&b"GET /p HTTP/1.1\r\n\r\n"[..], GET] {
+        let mut bench = Bench::new();
+        bench.request(100, &[first, GET].concat());
+        bench.response(500, FORBIDDEN);
+        bench.said.clear();
+        bench.summary(Kind::Ending, half::RESPONSE, 0, Summary::default());
+        bench.wait(60_000);
+        assert_eq!(bench.exchange().answer, Answer::Unobserved);
+    }
+}
+
+#[test]
+fn however_many_requests_are_pipelined_the_handshakes_among_them_are_told() {
+    let ordinary = b"GET /p HTTP/1.1\r\n\r\n";
+    let ok = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    let mut bench = Bench::new();
+    bench.request(100, &[&ordinary.repeat(200)[..], GET].concat());
+    bench.response(500, &[&ok.repeat(200)[..], SWITCHING].concat());
+    bench.wait(2_000);
+    assert_eq!(status(&bench.exchange()), 101);
+
+    let mut bench = Bench::new();
+    bench.request(100, &GET.repeat(150));
+    bench.response(500, &FORBIDDEN.repeat(90));
+    assert_eq!(bench.said.len(), 90);
+    bench.wait(60_000);
+    assert_eq!(bench.said.len(), 150);
+    // Without any answer, and an end of which it is known whose it was.
+    let mut bench = Bench::new();
+    bench.request(100, &GET.repeat(150));
+    bench.summary(Kind::Ending, half::REQUEST, flags::RST, Summary::default());
+    let closed = Answer::Closed { by: CloseBy::Rst, initiator: End::Peer };
+    assert_eq!(bench.said.len(), 150);
+    assert!((0..150).all(|_| bench.exchange().answer == closed));
+}
+
+#[test]
+fn a_pause_in_a_head_is_waited_for_however_long() {
+    for (answer, status_is) in [(FORBIDDEN, 403), (SWITCHING, 101)] {
+        // In the request's.
+        let mut bench = Bench::new();
+        bench.request(100, &GET[..60]);
+        bench.wait(60_000);
+        bench.request(160, &GET[60..]);
+        bench.response(500, answer);
+        bench.wait(2_000);
+        assert_eq!(status(&bench.exchange()), status_is);
+        // In the answer's.
+        let mut bench = Bench::new();
+        bench.request(100, GET);
+        bench.response(500, &answer[..20]);
+        bench.wait(60_000);
+        assert!(bench.said.is_empty());
+        bench.response(520, &answer[20..]);
+        bench.wait(2_000);
+        assert_eq!(status(&bench.exchange()), status_is);
+    }
+    // A head that is whole and has no answer is timed out.
+    let mut bench = Bench::new();
+    bench.request(100, GET);
+    bench.wait(11_000);
+    assert_eq!(bench.exchange().answer, Answer::TimedOut);
+}
+
+#[test]
+fn a_head_that_is_never_finished_is_dropped_and_counted() {
+    let mut bench = Bench::new();
+    bench.request(100, &GET[..60]);
+    bench.wait(299_000);
+    assert_eq!(bench.pairing.occupancy().0, 1);
+    bench.wait(2_000);
+    assert_eq!((bench.pairing.occupancy().0, bench.said.len()), (0, 0));
+    assert_eq!(bench.pairing.counters().evicted_handshakes, 1);
+    // An answer whose head breaks off is told then, as what it is.
+    let mut bench = Bench::new();
+    bench.request(100, GET);
+    bench.response(500, &FORBIDDEN[..20]);
+    bench.wait(301_000);
+    assert!(matches!(bench.exchange().answer, Answer::Malformed(_)));
+    assert_eq!(bench.pairing.counters().evicted_handshakes, 0);
+}
+
+/// 8,000 records of a byte each beside a head of 64 KiB that is not whole: each would read it all again.
+#[test]
+fn what_is_read_is_linear_in_what_comes() {
+    let head = [&GET[..GET.len() - 2], &b"\n a".repeat(21_000)].concat();
+    let answer = [&FORBIDDEN[..20], &b"\nx:y".repeat(2_000)].concat();
+    let mut bench = Bench::new();
+    bench.request(100, &head);
+    let began = std::time::Instant::now();
+    for (i, byte) in answer.iter().enumerate().take(REST_CAP as usize) {
+        bench.response(500 + i as u32, std::slice::from_ref(byte));
+    }
+    for (i, byte) in b"\n a".repeat(1_000).iter().enumerate() {
+        bench.request(100 + (head.len() + i) as u32, std::slice::from_ref(byte));
+    }
+    // It took 2 s, and more than 10 with the head growing.
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    bench.wait(600_000);
+    assert_eq!(bench.said.len(), 1);
+}
+
 #[test]
 fn heads_that_were_read_count_too() {
     let mut bench = Bench::new();

@@ -4,7 +4,10 @@
 
 use std::borrow::Cow;
 
-use super::{MASKED, SUBPROTOCOLS};
+use super::{
+    MASKED, SUBPROTOCOLS,
+    secrets::{masked, without_others, without_user_information},
+};
 
 /// Request fields whose value is kept.
 const REQUEST: &[&str] = &[
@@ -122,9 +125,7 @@ const RESPONSE_PRESENCE: &[&str] = &["set-cookie", "proxy-authenticate"];
 /// What a later stage may see of the request field `name` (any case), or `None` when it may not see it at all.
 pub(super) fn request_field<'a>(name: &str, value: &'a str) -> Option<Cow<'a, str>> {
     if listed(REQUEST, name) {
-        let host_like =
-            name.eq_ignore_ascii_case("host") || name.eq_ignore_ascii_case("x-forwarded-host");
-        return Some(if host_like { without_userinfo(value) } else { value.into() });
+        return Some(masked(value));
     }
     if listed(REQUEST_PRESENCE, name) {
         return Some(MASKED.into());
@@ -136,13 +137,13 @@ pub(super) fn request_field<'a>(name: &str, value: &'a str) -> Option<Cow<'a, st
     if name.eq_ignore_ascii_case("referer") {
         return Some(origin_of(value).into());
     }
-    name.eq_ignore_ascii_case("sec-websocket-protocol").then(|| subprotocols(value).into())
+    name.eq_ignore_ascii_case("sec-websocket-protocol").then(|| subprotocols(&masked(value)).into())
 }
 
 /// What a later stage may see of the response field `name` (any case), or `None`.
 pub(super) fn response_field<'a>(name: &str, value: &'a str) -> Option<Cow<'a, str>> {
     if listed(RESPONSE, name) {
-        return Some(value.into());
+        return Some(masked(value));
     }
     if listed(RESPONSE_PRESENCE, name) {
         return Some(MASKED.into());
@@ -152,9 +153,11 @@ pub(super) fn response_field<'a>(name: &str, value: &'a str) -> Option<Cow<'a, s
     }
     if name.eq_ignore_ascii_case("www-authenticate") {
         // The scheme tells which credentials are wanted; challenges carry nonces.
-        return Some(value.split([' ', ',', '\t']).next().unwrap_or_default().into());
+        let value = masked(value);
+        let scheme = value.split([' ', ',', '\t']).next().unwrap_or_default();
+        return Some(scheme.to_owned().into());
     }
-    name.eq_ignore_ascii_case("sec-websocket-protocol").then(|| subprotocols(value).into())
+    name.eq_ignore_ascii_case("sec-websocket-protocol").then(|| subprotocols(&masked(value)).into())
 }
 
 fn listed(names: &[&str], name: &str) -> bool {
@@ -237,7 +240,7 @@ pub(super) fn looks_like_credential(token: &str) -> bool {
     })
 }
 
-/// A path without its query and fragment, and with path parameters (RFC 3986 section 3.3: servlets' `;jsessionid=`)
+/// The path of a target without user information ([`without_user_information`]): without its query and fragment, and with path parameters (RFC 3986 section 3.3: servlets' `;jsessionid=`)
 /// and segments that are credentials masked.
 pub(super) fn path(target: &str) -> String {
     let bare = target.split(['?', '#']).next().unwrap_or_default();
@@ -261,18 +264,16 @@ pub(super) fn path(target: &str) -> String {
             out.push_str(MASKED);
         }
     }
-    out
+    without_others(&out).into_owned()
 }
 
 /// A URL without user information, with its path as [`path`] shows it, and with the query's content masked.
 fn url(value: &str) -> String {
-    let (bare, query) = match value.split_once(['?', '#']) {
-        Some((bare, _)) => (bare, true),
-        None => (value, false),
-    };
-    let bare = without_userinfo(bare);
+    let query = value.contains(['?', '#']);
+    let value = without_user_information(value);
+    let bare = value.split(['?', '#']).next().unwrap_or_default();
     // The name of a host may be longer than what counts as a name in a path.
-    let at = authority_at(&bare);
+    let at = authority_at(bare);
     let (before, rest) = bare.split_at_checked(at).unwrap_or_default();
     let host = if at == 0 { 0 } else { rest.find('/').unwrap_or(rest.len()) };
     let (authority, behind) = rest.split_at_checked(host).unwrap_or_default();
@@ -281,14 +282,16 @@ fn url(value: &str) -> String {
         out.push('?');
         out.push_str(MASKED);
     }
-    out
+    // The authority too.
+    without_others(&out).into_owned()
 }
 
 /// The scheme and authority of a URL, without user information.
 fn origin_of(value: &str) -> String {
+    let value = masked(value);
     let Some((scheme, rest)) = value.split_once("://") else { return MASKED.to_owned() };
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    without_userinfo(&format!("{scheme}://{authority}")).into_owned()
+    format!("{scheme}://{authority}")
 }
 
 /// Where the authority of a URL starts: behind `scheme://` or `//`, else at its start.
@@ -299,15 +302,6 @@ fn authority_at(value: &str) -> usize {
         }
         _ => 0,
     }
-}
-
-/// `value` with the user information of its authority masked.
-fn without_userinfo(value: &str) -> Cow<'_, str> {
-    let (scheme, rest) = value.split_at_checked(authority_at(value)).unwrap_or_default();
-    let authority = rest.split('/').next().unwrap_or_default();
-    let Some((_, host)) = authority.rsplit_once('@') else { return value.into() };
-    let path = rest.strip_prefix(authority).unwrap_or_default();
-    format!("{scheme}{MASKED}@{host}{path}").into()
 }
 
 #[cfg(test)]

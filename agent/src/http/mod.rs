@@ -11,10 +11,12 @@ pub mod mark;
 mod mask;
 mod request;
 mod response;
+mod secrets;
 
 pub use framing::Extent;
 pub use request::{Request, parse_request, parse_truncated_request};
 pub use response::{Response, parse_response, parse_truncated_response};
+pub use secrets::masked;
 
 /// Why the bytes at a message's start are not a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -217,6 +219,11 @@ pub struct RequestHead {
     pub subprotocols: Vec<Secret>,
     /// What was wrong with the head, if it is not a regular one.
     pub defect: Option<Defect>,
+    /// The fields of a handshake that the head may hold in a form that breaks RFC 9112 section 5 (`Upgrade : websocket`,
+    /// `Upgrade websocket`, a lone CR for the line's end): lower case, each once. Of such a field the value is among
+    /// `headers` if it could be read; servers refuse the request (section 5.1 wants 400), read the field or do not see
+    /// it. So none of them is absent.
+    pub malformed: Vec<&'static str>,
 }
 
 impl RequestHead {

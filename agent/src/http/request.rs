@@ -9,6 +9,7 @@ use super::{
     Defect, Extent, Headers, MASKED, ParseError, RequestHead, Secret, Version,
     framing::{Framing, Start, head_end, message_start},
     head, keep_subprotocols, mask,
+    secrets::without_user_information,
 };
 
 /// A request at the start of some bytes.
@@ -49,7 +50,14 @@ type Parsed = (Option<RequestHead>, bool, Framing);
 
 /// Reads a whole head, first by the grammar, then leniently.
 fn read(head: &[u8]) -> Result<Parsed, ParseError> {
-    parse(head, head, None).or_else(|_| parse(&head::regular(head), head, Some(Defect::Irregular)))
+    parse(head, head, None).or_else(|_| {
+        let (mut handshake, method_is_head, framing) =
+            parse(&head::regular(head), head, Some(Defect::Irregular))?;
+        if let Some(handshake) = &mut handshake {
+            handshake.malformed = head::malformed(head);
+        }
+        Ok((handshake, method_is_head, framing))
+    })
 }
 
 fn parse(view: &[u8], original: &[u8], defect: Option<Defect>) -> Result<Parsed, ParseError> {
@@ -112,7 +120,9 @@ fn request_head<'a>(
             headers.push(name, &kept);
         }
     }
-    let (bare, query) = target.split_once('?').unwrap_or((target, ""));
+    let query = target.split_once('?').map_or("", |(_, query)| query);
+    let target = without_user_information(target);
+    let bare = target.split('?').next().unwrap_or_default();
     RequestHead {
         method: method.into(),
         path: mask::path(origin_form(bare)).into(),
@@ -122,6 +132,7 @@ fn request_head<'a>(
         key: (!keys.is_empty()).then(|| Secret::new(keys.join(", "))),
         subprotocols,
         defect,
+        malformed: Vec::new(),
     }
 }
 
@@ -225,6 +236,34 @@ mod tests {
 
         let proxied = [b"PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\n", GET.as_bytes()].concat();
         assert_eq!(handshake(&proxied), handshake(GET.as_bytes()));
+    }
+
+    #[test]
+    fn a_field_that_breaks_the_grammar_is_not_absent() {
+        for (field, broken, is_read) in [
+            ("Upgrade: websocket", "Upgrade : websocket", true),
+            ("Upgrade: websocket", "Upgrade\t: websocket", true),
+            ("Upgrade: websocket", "Upgrade websocket", false),
+            ("Upgrade: websocket", "Upgrade\0: websocket", false),
+            ("Upgrade: websocket", "X: y\rUpgrade: websocket", false),
+            ("Upgrade: websocket", "X: y\r\n Upgrade: websocket", false),
+            ("Connection: Upgrade", "Connection \t : Upgrade", true),
+            ("Sec-WebSocket-Key:", "Sec-WebSocket-Key :", true),
+            ("Sec-WebSocket-Version:", "(Sec-WebSocket-Version):", false),
+        ] {
+            let head = handshake(GET.replace(field, broken).as_bytes());
+            let name = field.split(':').next().unwrap().to_ascii_lowercase();
+            assert_eq!(head.malformed, [&*name], "{broken:?}");
+            assert_eq!(head.defect, Some(Defect::Irregular));
+            assert_eq!(head.headers.has(&name), is_read, "{broken:?}: {head:?}");
+        }
+        let spaced = handshake(GET.replace("Upgrade: ", "Upgrade : ").as_bytes());
+        assert_eq!(spaced.headers.first("upgrade"), Some("websocket"));
+        assert_eq!(spaced.key, handshake(GET.as_bytes()).key);
+        // Nothing is malformed that only has a long value.
+        let folded = GET.replace("Connection: Upgrade", "Connection: keep-alive,\r\n Upgrade");
+        assert_eq!(handshake(folded.as_bytes()).malformed, [""; 0]);
+        assert_eq!(handshake(GET.as_bytes()).malformed, [""; 0]);
     }
 
     #[test]

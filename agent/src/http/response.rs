@@ -3,7 +3,7 @@
 use super::{
     BODY_PREFIX, Extent, Headers, ParseError, ResponseHead, Version,
     framing::{Framing, Start, head_end, message_start},
-    head, keep_subprotocols, mask,
+    head, keep_subprotocols, mask, masked,
 };
 
 /// A response at the start of some bytes.
@@ -92,7 +92,7 @@ fn parse(
     let head = ResponseHead {
         version: if version == 0 { Version::Http10 } else { Version::Http11 },
         status,
-        reason: response.reason.unwrap_or_default().into(),
+        reason: masked(response.reason.unwrap_or_default()).into(),
         headers,
         subprotocols,
         body: Box::default(),

@@ -1,10 +1,13 @@
 //! Which family of hooks sees which sockets, chosen by what this kernel takes and not by its version.
 
-use std::{fs, fs::File, os::unix::fs::MetadataExt as _};
+use std::{fs, fs::File, os::unix::fs::MetadataExt as _, path::Path};
 
 use aya::{
     Ebpf, EbpfLoader, VerifierLogLevel,
-    programs::{CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, SockOps},
+    programs::{
+        CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, SockOps, cgroup_skb::CgroupSkbLinkId,
+        sock_ops::SockOpsLinkId,
+    },
 };
 use rustix::time::{ClockId, clock_getres};
 use serde::{Deserialize, Serialize};
@@ -88,27 +91,34 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
 }
 
 /// Loads the object and attaches what is asked for.
-pub(super) fn attach(settings: &Settings) -> Result<(Ebpf, Vec<Family>), Error> {
+pub(super) fn attach(
+    settings: &Settings,
+) -> Result<(Ebpf, Vec<Family>, Option<CgroupLinks>), Error> {
     match settings.hooks {
         Hooks::Cgroup => {
             let mut ebpf = load(settings, None)?;
-            attach_cgroup(settings, &mut ebpf)?;
+            let links = attach_cgroup(settings, &mut ebpf)?;
             let unused = Family::unused("probe", "--hooks cgroup leaves them out");
-            Ok((ebpf, vec![Family::cgroup("asked for by --hooks cgroup"), unused]))
+            let families = vec![Family::cgroup("asked for by --hooks cgroup"), unused];
+            Ok((ebpf, families, Some(links)))
         }
         Hooks::Probe | Hooks::Kprobe => {
             let (ebpf, probe) = with_probes(settings, Sockets::All, "asked for by --hooks")?;
-            Ok((ebpf, vec![Family::unused("cgroup", "--hooks leaves them out"), probe]))
+            Ok((ebpf, vec![Family::unused("cgroup", "--hooks leaves them out"), probe], None))
         }
         Hooks::Auto => auto(settings),
     }
 }
 
-fn auto(settings: &Settings) -> Result<(Ebpf, Vec<Family>), Error> {
+fn auto(settings: &Settings) -> Result<(Ebpf, Vec<Family>, Option<CgroupLinks>), Error> {
     if settings.cgroup.is_none() {
         let why = "no cgroup v2 is mounted";
-        let (ebpf, probe) = with_probes(settings, Sockets::All, why)?;
-        return Ok((ebpf, vec![Family::unused("cgroup", why), probe]));
+        let (ebpf, probe) =
+            with_probes(settings, Sockets::All, why).map_err(|error| match error {
+                Error::Probes(reason) => Error::Nothing(reason),
+                error => error,
+            })?;
+        return Ok((ebpf, vec![Family::unused("cgroup", why), probe], None));
     }
     let (mut ebpf, probe) =
         match with_probes(settings, Sockets::Unix, "unix sockets have no packets") {
@@ -120,15 +130,21 @@ fn auto(settings: &Settings) -> Result<(Ebpf, Vec<Family>), Error> {
             }
         };
     match attach_cgroup(settings, &mut ebpf) {
-        Ok(()) => {
-            Ok((ebpf, vec![Family::cgroup("it attaches: stable interfaces, least cost"), probe]))
+        Ok(links) => {
+            let cgroup = Family::cgroup("it attaches: stable interfaces, least cost");
+            Ok((ebpf, vec![cgroup, probe], Some(links)))
         }
         Err(error) if probe.is_used() => {
             // Anew, so that each handshake is told once.
             drop(ebpf);
-            let (ebpf, probe) =
-                with_probes(settings, Sockets::All, "the cgroup hooks do not attach")?;
-            Ok((ebpf, vec![Family::unused("cgroup", error.to_string()), probe]))
+            match with_probes(settings, Sockets::All, "the cgroup hooks do not attach") {
+                Ok((ebpf, probe)) => {
+                    Ok((ebpf, vec![Family::unused("cgroup", error.to_string()), probe], None))
+                }
+                // What is missing is the cgroup.
+                Err(Error::Probes(_)) => Err(error),
+                Err(other) => Err(other),
+            }
         }
         Err(error) => Err(error),
     }
@@ -172,24 +188,54 @@ fn tick_ns() -> u64 {
     tick.tv_sec.cast_unsigned() * 1_000_000_000 + tick.tv_nsec.cast_unsigned()
 }
 
+/// What is attached to a cgroup.
+pub(super) struct CgroupLinks {
+    skb: Vec<(&'static str, CgroupSkbLinkId)>,
+    sock_ops: SockOpsLinkId,
+}
+
+impl CgroupLinks {
+    /// Detaches it; also from a cgroup that has gone, where nothing is attached any more.
+    pub(super) fn detach(self, ebpf: &mut Ebpf) {
+        for (name, link) in self.skb {
+            let program: Result<&mut CgroupSkb, _> = program(ebpf, name);
+            // What is not attached any more is what is wanted.
+            let _ = program.map(|program| program.detach(link));
+        }
+        let program: Result<&mut SockOps, _> = program(ebpf, CGROUP[2]);
+        let _ = program.map(|program| program.detach(self.sock_ops));
+    }
+}
+
 /// Loads and attaches the cgroup family.
-fn attach_cgroup(settings: &Settings, ebpf: &mut Ebpf) -> Result<(), Error> {
+fn attach_cgroup(settings: &Settings, ebpf: &mut Ebpf) -> Result<CgroupLinks, Error> {
     let folder = settings.cgroup.as_ref().ok_or(Error::NoCgroup2)?;
+    let [skb_in, skb_out, sock_ops] = CGROUP;
+    for name in [skb_in, skb_out] {
+        let program: &mut CgroupSkb = program(ebpf, name)?;
+        program.load().map_err(program_error(name, "load"))?;
+    }
+    let program: &mut SockOps = program(ebpf, sock_ops)?;
+    program.load().map_err(program_error(sock_ops, "load"))?;
+    attach_to(ebpf, folder)
+}
+
+/// Attaches the cgroup family, which is loaded.
+pub(super) fn attach_to(ebpf: &mut Ebpf, folder: &Path) -> Result<CgroupLinks, Error> {
     let cgroup = File::open(folder)
         .map_err(|source| Error::Cgroup { path: folder.display().to_string(), source })?;
     let [skb_in, skb_out, sock_ops] = CGROUP;
     // A bpf_link is always "multi": other programs on the same cgroup keep running.
+    let mode = CgroupAttachMode::Single;
+    let mut skb = Vec::new();
     for (name, way) in
         [(skb_in, CgroupSkbAttachType::Ingress), (skb_out, CgroupSkbAttachType::Egress)]
     {
         let program: &mut CgroupSkb = program(ebpf, name)?;
-        program.load().map_err(program_error(name, "load"))?;
-        program
-            .attach(&cgroup, way, CgroupAttachMode::Single)
-            .map_err(program_error(name, "attach"))?;
+        let link = program.attach(&cgroup, way, mode).map_err(program_error(name, "attach"))?;
+        skb.push((name, link));
     }
     let program: &mut SockOps = program(ebpf, sock_ops)?;
-    program.load().map_err(program_error(sock_ops, "load"))?;
-    program.attach(&cgroup, CgroupAttachMode::Single).map_err(program_error(sock_ops, "attach"))?;
-    Ok(())
+    let sock_ops = program.attach(&cgroup, mode).map_err(program_error(sock_ops, "attach"))?;
+    Ok(CgroupLinks { skb, sock_ops })
 }

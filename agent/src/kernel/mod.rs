@@ -6,6 +6,7 @@
 mod btf;
 mod cgroup;
 mod families;
+mod folder;
 mod layout;
 mod log;
 mod privileges;
@@ -14,7 +15,11 @@ mod programs;
 mod stats;
 pub mod verifier;
 
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::PathBuf,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 use aya::{
     Ebpf, EbpfError, include_bytes_aligned,
@@ -24,6 +29,7 @@ use aya::{
 
 pub use cgroup::{cgroup2_mount, holds_this_process, is_whole_tree};
 pub use families::{Family, Hooks};
+pub use folder::FolderNews;
 pub use log::Log;
 pub use privileges::close_memory;
 pub use programs::{LoadedProgram, Place, loaded_programs};
@@ -105,6 +111,18 @@ pub enum Error {
         /// The verifier's words.
         reason: String,
     },
+    /// Nothing can be used here.
+    #[error(
+        "no cgroup v2 is mounted, and the probe hooks cannot be used here either ({0}): mount it \
+         (mount -t cgroup2 none /sys/fs/cgroup), or name a folder of it with --cgroup"
+    )]
+    Nothing(String),
+    /// There is no descriptor left for a program, a map or a link.
+    #[error(
+        "the limit of open files is too low for the programs and their maps: allow 1024 (ulimit -n 1024, LimitNOFILE= in a \
+         systemd unit)"
+    )]
+    OpenFiles,
     /// The limit of open files cannot be set, which only [`verifier::verify`] does.
     #[error("the limit of open files cannot be set: {0}")]
     Descriptors(#[source] rustix::io::Errno),
@@ -118,7 +136,9 @@ pub enum Error {
 
 /// The loaded and attached kernel half. Dropping it detaches everything.
 pub struct Kernel {
-    ebpf: Ebpf,
+    ebpf: Mutex<Ebpf>,
+    /// Where the cgroup family is attached, when that is a folder that may go.
+    folder: Option<Mutex<folder::Folder>>,
     counters: PerCpuArray<MapData, u64>,
     families: Vec<Family>,
     /// How many programs are loaded.
@@ -132,15 +152,22 @@ impl Kernel {
         if !settings.ring_bytes.is_power_of_two() || settings.ring_bytes < 4096 {
             return Err(Error::RingSize(settings.ring_bytes));
         }
-        let (mut ebpf, families) = families::attach(settings)?;
+        let (mut ebpf, families, links) = families::attach(settings)?;
+        let folder = links.zip(settings.cgroup.clone());
+        let folder = folder.and_then(|(links, path)| folder::Folder::new(path, links));
         let ring = ebpf.take_map("RECORDS").ok_or(Error::Object("RECORDS", None))?;
         let ring = RingBuf::try_from(ring).map_err(map_error("RECORDS"))?;
         let counters = ebpf.take_map("COUNTERS").ok_or(Error::Object("COUNTERS", None))?;
         let counters = PerCpuArray::try_from(counters).map_err(map_error("COUNTERS"))?;
         let log = log::open(&mut ebpf);
-        let mut kernel = Self { ebpf, counters, families, programs: 0 };
+        let (ebpf, folder) = (Mutex::new(ebpf), folder.map(Mutex::new));
+        let mut kernel = Self { ebpf, folder, counters, families, programs: 0 };
         kernel.programs = kernel.stats().programs.len();
         Ok((kernel, ring, log))
+    }
+
+    fn ebpf(&self) -> MutexGuard<'_, Ebpf> {
+        self.ebpf.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Which hooks see what, and why.
@@ -155,7 +182,7 @@ impl Kernel {
 
     /// How often the kernel left out a run of a program, in all.
     pub fn missed_calls(&self) -> u64 {
-        stats::missed_calls(&self.ebpf)
+        stats::missed_calls(&self.ebpf())
     }
 
     /// Whether this thread may read what the kernel half counts, and what its programs cost.
@@ -165,7 +192,7 @@ impl Kernel {
 
     /// What the kernel half counted so far.
     pub fn stats(&self) -> KernelStats {
-        stats::read(&self.ebpf, &self.counters)
+        stats::read(&self.ebpf(), &self.counters)
     }
 }
 
@@ -184,6 +211,8 @@ fn map_error(map: &'static str) -> impl FnOnce(MapError) -> Error {
 fn load_error(error: EbpfError) -> Error {
     if is_permission(&error) {
         Error::Permission { action: "create BPF maps" }
+    } else if is_short_of_files(&error) {
+        Error::OpenFiles
     } else {
         Error::Load(Box::new(error))
     }
@@ -194,7 +223,10 @@ fn program_error(
     action: &'static str,
 ) -> impl FnOnce(ProgramError) -> Error {
     move |source| {
-        if let Some(reason) = verifier::refusal(&source) {
+        // The verifier has spoken before a descriptor is wanted.
+        if is_short_of_files(&source) {
+            Error::OpenFiles
+        } else if let Some(reason) = verifier::refusal(&source) {
             Error::Refused { program, reason }
         } else if is_permission(&source) {
             Error::Permission { action: "load and attach BPF programs" }
@@ -204,11 +236,21 @@ fn program_error(
     }
 }
 
+type Chain<'a> = &'a (dyn std::error::Error + 'static);
+
 /// Whether any error in the chain is the kernel's EPERM or EACCES.
-fn is_permission(error: &(dyn std::error::Error + 'static)) -> bool {
-    std::iter::successors(Some(error), |error| error.source()).any(|error| {
-        error
-            .downcast_ref::<io::Error>()
-            .is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
-    })
+fn is_permission(error: Chain<'_>) -> bool {
+    has_cause(error, |error| error.kind() == io::ErrorKind::PermissionDenied)
+}
+
+/// Whether any is its EMFILE or ENFILE.
+fn is_short_of_files(error: Chain<'_>) -> bool {
+    use rustix::io::Errno;
+    let short = [Errno::MFILE, Errno::NFILE].map(Errno::raw_os_error);
+    has_cause(error, |error| error.raw_os_error().is_some_and(|error| short.contains(&error)))
+}
+
+fn has_cause(error: Chain<'_>, is: impl Fn(&io::Error) -> bool) -> bool {
+    std::iter::successors(Some(error), |error| error.source())
+        .any(|error| error.downcast_ref::<io::Error>().is_some_and(&is))
 }

@@ -16,6 +16,21 @@ use super::Kernel;
 /// Kept where it was given: what reading other users' /proc takes, to name their processes.
 const FOR_NAMES: CapabilitySet = CapabilitySet::SYS_PTRACE.union(CapabilitySet::DAC_READ_SEARCH);
 
+/// Kept, out of effect, where a folder is watched that may be removed and made again: what attaching takes.
+const FOR_FOLDER: CapabilitySet = CapabilitySet::BPF.union(CapabilitySet::NET_ADMIN);
+
+/// Does what takes capabilities that this thread has permitted and not in effect.
+pub(super) fn with_permitted<T>(privileged: impl FnOnce() -> T) -> T {
+    let Ok(had) = capabilities(None) else { return privileged() };
+    // Without them it fails, and says why.
+    let _ = set_capabilities(None, CapabilitySets { effective: had.permitted, ..had });
+    let done = privileged();
+    if let Err(error) = set_capabilities(None, had) {
+        tracing::error!("the capabilities for attaching stay in effect: {error}");
+    }
+    done
+}
+
 /// Other people's requests lie in this process's memory: from now on it leaves no core dump, and no other process of
 /// the same user may read it or trace it (PR_SET_DUMPABLE, prctl(2)). Root may.
 pub fn close_memory() {
@@ -37,6 +52,11 @@ impl Kernel {
         }
         let kept = had.permitted & FOR_NAMES;
         let may_return = had.permitted & CapabilitySet::BPF;
+        let in_reserve = if self.may_attach_again() {
+            had.permitted & FOR_FOLDER
+        } else {
+            CapabilitySet::empty()
+        };
         let inheritable = CapabilitySet::empty();
         set_capabilities(
             None,
@@ -45,7 +65,10 @@ impl Kernel {
         // Before Linux 5.19 a process without CAP_BPF may not even read its own maps where
         // kernel.unprivileged_bpf_disabled is set, as it is by default.
         let kept = if self.is_readable() { kept } else { kept | may_return };
-        set_capabilities(None, CapabilitySets { effective: kept, permitted: kept, inheritable })?;
+        set_capabilities(
+            None,
+            CapabilitySets { effective: kept, permitted: kept | in_reserve, inheritable },
+        )?;
         Ok(kept)
     }
 }

@@ -31,6 +31,7 @@ fn handshake(role: Role, server: SocketAddr, path: &str, answer: Answer) -> Obse
             key: None,
             subprotocols: Vec::new(),
             defect: None,
+            malformed: Vec::new(),
         }),
         answer,
         duration: Duration::ZERO,

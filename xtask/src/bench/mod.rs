@@ -9,7 +9,7 @@ mod idle;
 mod load;
 mod replay;
 mod scrape;
-mod soak;
+pub(crate) mod soak;
 mod tunnels;
 
 use std::path::Path;

@@ -34,10 +34,12 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 30.0)]
     minutes: f64,
     /// Connections that are opened a second
-    #[arg(long, default_value_t = 40.0)]
+    #[arg(long, default_value_t = RATE)]
     rate: f64,
 }
 
+/// Connections that are opened a second, unless it is said.
+const RATE: f64 = 40.0;
 /// Samples in all.
 const SAMPLES: u32 = 90;
 /// Clients, each with connections of its own.
@@ -71,6 +73,20 @@ struct Servers {
     direct: SocketAddr,
     proxied: SocketAddr,
     rejecting: SocketAddr,
+}
+
+/// `cargo xtask soak`: the same by the hour.
+#[derive(Args)]
+pub(crate) struct Long {
+    /// Hours of churn
+    #[arg(long, default_value_t = 1.0)]
+    hours: f64,
+}
+
+impl Long {
+    pub(crate) fn run(&self) -> Result<()> {
+        run(&Options { minutes: self.hours * 60.0, rate: RATE })
+    }
 }
 
 pub(super) fn run(options: &Options) -> Result<()> {

@@ -75,7 +75,7 @@ fn a_signal_stops_the_capture_and_nothing_is_left() {
 #[test]
 fn a_capture_that_fails_ends_the_agent() {
     let place = Place::new();
-    std::fs::write(place.ready_file(), "of an earlier run").unwrap();
+    std::fs::write(place.ready_file(), "wstap is ready\n").unwrap();
     let code = place.run(|settings| {
         assert!(!settings.ready_file.as_ref().unwrap().exists(), "it would tell a lie");
         anyhow::bail!("cannot load the programs: run as root")

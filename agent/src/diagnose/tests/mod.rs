@@ -48,6 +48,7 @@ pub(super) fn head(fields: &[(&str, &str)]) -> RequestHead {
         key: None,
         subprotocols: Vec::new(),
         defect: None,
+        malformed: Vec::new(),
     };
     for (name, value) in fields {
         head.headers.push(name, value);

@@ -6,8 +6,10 @@ use std::{
     collections::HashSet,
     hash::Hash,
     sync::{Mutex, MutexGuard, PoisonError},
+    time::Instant,
 };
 
+use super::origins::Origins;
 use crate::event::{Event, Policy, UNKNOWN, Workload, normalised_origin};
 
 /// What values beyond a cap fold into.
@@ -64,23 +66,22 @@ pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The label value for a request's `Origin`. Absent, `null` and malformed origins take no place
-/// among the distinct ones, and foreign ones at most half of the places: whoever makes up origins must
-/// not keep our own from having a series.
+/// The label value for a request's `Origin`, and the origin that gave its place up for it. Absent, `null` and malformed
+/// origins take no place.
 pub(super) fn origin(
     value: Option<&str>,
     policy: Policy,
-    distinct: &mut Distinct<String>,
-) -> String {
-    let Some(value) = value else { return NONE.to_owned() };
-    let places = match policy {
-        Policy::Foreign => distinct.cap.div_ceil(2),
-        Policy::Allowed | Policy::None => distinct.cap,
-    };
+    accepted: bool,
+    origins: &mut Origins,
+) -> (String, Option<String>) {
+    let Some(value) = value else { return (NONE.to_owned(), None) };
     match normalised_origin(value) {
-        Some(origin) if origin == "null" || distinct.admit_among(&origin, places) => origin,
-        Some(_) => OTHER.to_owned(),
-        None => MALFORMED.to_owned(),
+        Some(origin) if origin == "null" => (origin, None),
+        Some(origin) => match origins.admit(&origin, policy, accepted, Instant::now()) {
+            (true, gone) => (origin, gone),
+            (false, _) => (OTHER.to_owned(), None),
+        },
+        None => (MALFORMED.to_owned(), None),
     }
 }
 

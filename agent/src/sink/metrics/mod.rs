@@ -5,6 +5,7 @@
 
 mod labels;
 pub(crate) mod openmetrics;
+mod origins;
 mod outputs;
 mod own;
 mod path;
@@ -22,6 +23,7 @@ use prometheus::{
 use self::{
     labels::{ByWorkload, Distinct, OTHER, locked},
     openmetrics::Exemplars,
+    origins::Origins,
     retries::Retries,
     series::{ClosureSeries, HandshakeSeries},
 };
@@ -87,7 +89,7 @@ pub(super) struct Metrics {
     registry: Registry,
     roles: Vec<RoleName>,
     policy: OriginPolicy,
-    origins: Mutex<Distinct<String>>,
+    origins: Mutex<Origins>,
     close_codes: Mutex<Distinct<u16>>,
     paths: Mutex<Distinct<String>>,
     by_workload: Option<Mutex<ByWorkload>>,
@@ -118,7 +120,7 @@ impl Metrics {
             registry: Registry::new(),
             roles: settings.roles.clone(),
             policy: settings.policy.clone(),
-            origins: Mutex::new(Distinct::new(settings.max_origins)),
+            origins: Mutex::new(Origins::new(settings.max_origins)),
             close_codes: Mutex::new(Distinct::new(MAX_CLOSE_CODES)),
             paths: Mutex::new(Distinct::new(settings.max_paths)),
             by_workload: settings.workload_grace.map(|_| {
@@ -191,8 +193,11 @@ impl Metrics {
                 self.events.with_label_values(&["handshake", handshake.role.name()]).inc();
                 if self.roles.contains(&handshake.role) {
                     if handshake.attempt.is_some() {
-                        self.retries
-                            .retried(&self.origin(handshake.origin.as_deref(), handshake.policy));
+                        self.retries.retried(&self.origin(
+                            handshake.origin.as_deref(),
+                            handshake.policy,
+                            handshake.outcome == Outcome::Accepted,
+                        ));
                     }
                     self.count_handshake(handshake, self.workload(event));
                 }
@@ -215,10 +220,11 @@ impl Metrics {
 
     fn count_handshake(&self, event: &HandshakeEvent, workload: Option<Workload>) {
         let outcome = event.outcome.name();
+        let accepted = event.outcome == Outcome::Accepted;
         let policy = event.policy.name();
         let cause = event.cause.map_or("none", crate::diagnose::Cause::code);
         let series = HandshakeSeries {
-            origin: self.origin(event.origin.as_deref(), event.policy),
+            origin: self.origin(event.origin.as_deref(), event.policy, accepted),
             outcome,
             status: labels::status(event.status),
             cause,
@@ -227,7 +233,6 @@ impl Metrics {
             workload,
         };
         if let Some(by_path) = &self.by_path {
-            let accepted = event.outcome == Outcome::Accepted;
             let path = labels::path(&event.path, accepted, &mut locked(&self.paths));
             let of_path = (path, series.status.clone());
             let admitted = locked(&self.path_series).admit(&of_path);
@@ -313,7 +318,7 @@ impl Metrics {
         origin: Option<&str>,
     ) -> ActiveConnection {
         ActiveConnection(self.roles.contains(&role).then(|| {
-            let origin = self.origin(origin, self.policy.judge(origin));
+            let origin = self.origin(origin, self.policy.judge(origin), true);
             let gauge = self.active.with_label_values(&[&origin]);
             gauge.inc();
             gauge
@@ -321,15 +326,23 @@ impl Metrics {
     }
 
     /// The label value for a request's `Origin`.
-    fn origin(&self, origin: Option<&str>, policy: Policy) -> String {
-        labels::origin(origin, policy, &mut locked(&self.origins))
+    fn origin(&self, origin: Option<&str>, policy: Policy, accepted: bool) -> String {
+        let (label, gone) = labels::origin(origin, policy, accepted, &mut locked(&self.origins));
+        if let Some(gone) = gone {
+            // None of its handshakes was accepted: it has no other series.
+            for series in locked(&self.handshake_series).release(|series| series.origin == gone) {
+                // It was admitted and perhaps not counted yet.
+                let _ = self.handshakes.remove_label_values(&series.values());
+            }
+        }
+        label
     }
 
     /// The same for the end of a connection, whose handshake the agent may not have seen.
     fn connection_origin(&self, origin: Option<&str>) -> String {
         match origin {
             Some(UNSEEN) => UNSEEN.to_owned(),
-            origin => self.origin(origin, self.policy.judge(origin)),
+            origin => self.origin(origin, self.policy.judge(origin), true),
         }
     }
 
