@@ -10,6 +10,7 @@ mod causes;
 mod closures;
 mod containerd;
 mod doctor;
+mod extended_connect;
 mod frames;
 mod hostile;
 mod lifecycle;

@@ -41,6 +41,8 @@ causes! {
     ConnectionStripped = "connection-stripped",
     /// `Upgrade` does not say `websocket`.
     UpgradeMangled = "upgrade-mangled",
+    /// Born on HTTP/2 (RFC 8441), and a gateway passed it on without a key.
+    ExtendedConnectUntranslated = "extended-connect-untranslated",
     /// No `Sec-WebSocket-Key`.
     KeyMissing = "key-missing",
     /// `Sec-WebSocket-Key` is not 16 bytes in base64.

@@ -3,6 +3,7 @@
 
 mod answer;
 mod check;
+mod extended_connect;
 mod finding;
 mod gateway;
 mod host;
@@ -61,6 +62,7 @@ pub(in crate::diagnose) const REFUSED: &[Hypothesis] = &[
     upgrade::STRIPPED,
     upgrade::MANGLED,
     upgrade::CONNECTION,
+    extended_connect::UNTRANSLATED,
     protocol::KEY_MISSING,
     protocol::KEY_INVALID,
     protocol::VERSION,

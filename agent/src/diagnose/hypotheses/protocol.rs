@@ -4,6 +4,7 @@ use super::{
     Finding,
     Grounds::{Fits, Guess, Means, Spoken},
     Hypothesis,
+    extended_connect::{Birth, birth},
     structure::fit,
 };
 use crate::diagnose::{
@@ -21,6 +22,7 @@ pub(super) const KEY_MISSING: Hypothesis = Hypothesis {
     lies_in: Features::NO_KEY,
     named_by: Topics::KEY,
     support: key_missing,
+    part_of: &[Cause::ExtendedConnectUntranslated],
     ..Hypothesis::PLAIN
 };
 
@@ -64,7 +66,12 @@ fn key_missing(case: &Case<'_>) -> Option<Finding> {
     if !case.features.any(Features::NO_KEY) {
         return None;
     }
-    let (grounds, sure) = fit(case, KEY_MISSING.named_by);
+    let (grounds, mut sure) = fit(case, KEY_MISSING.named_by);
+    match birth(case) {
+        Some(Birth::Told) => return None,
+        Some(Birth::Browser) => sure = Possible,
+        None => {}
+    }
     Some(
         Finding::new(grounds, sure, "the handshake has no Sec-WebSocket-Key")
             .with([Evidence::absent("Sec-WebSocket-Key"), case.answer()]),

@@ -2,6 +2,7 @@
 
 use super::{
     Finding, Hypothesis,
+    extended_connect::birth,
     structure::{fit, ordinary_fit},
 };
 use crate::diagnose::{Cause, Confidence, Evidence, case::Case, features::Features, words::Topics};
@@ -12,6 +13,7 @@ pub(super) const STRIPPED: Hypothesis = Hypothesis {
     lies_in: Features::NO_UPGRADE,
     named_by: Topics::UPGRADE.with(Topics::CONNECTION),
     support: stripped,
+    part_of: &[Cause::ExtendedConnectUntranslated],
     ..Hypothesis::PLAIN
 };
 
@@ -30,7 +32,7 @@ pub(super) const CONNECTION: Hypothesis = Hypothesis {
     lies_in: Features::NO_CONNECTION,
     named_by: Topics::UPGRADE.with(Topics::CONNECTION),
     support: connection,
-    part_of: &[Cause::UpgradeStripped],
+    part_of: &[Cause::UpgradeStripped, Cause::ExtendedConnectUntranslated],
     ..Hypothesis::PLAIN
 };
 
@@ -42,7 +44,7 @@ fn taken(case: &Case<'_>, field: &str, token: &str) -> bool {
 /// `Upgrade` is hop-by-hop and `Sec-WebSocket-*` is not: a proxy that goes by the book drops the one and passes the
 /// other.
 fn stripped(case: &Case<'_>) -> Option<Finding> {
-    if !case.features.any(Features::NO_UPGRADE) {
+    if !case.features.any(Features::NO_UPGRADE) || birth(case).is_some() {
         return None;
     }
     let (grounds, mut sure) = ordinary_fit(case, STRIPPED.named_by);

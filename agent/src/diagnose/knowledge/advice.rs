@@ -10,6 +10,9 @@ pub(in crate::diagnose) const fn disproof(cause: Cause) -> Option<&'static str> 
         }
         Cause::ConnectionStripped => "the client itself sends no Connection: upgrade",
         Cause::UpgradeMangled => "the client itself sends this Upgrade",
+        Cause::ExtendedConnectUntranslated => {
+            "the same browser fails over HTTP/1.1, too (Firefox: network.http.http2.websockets = false)"
+        }
         Cause::KeyMissing | Cause::KeyInvalid => {
             "the same server takes this client on a direct connection"
         }

@@ -192,6 +192,10 @@ const fn advice(cause: Cause) -> Option<Advice> {
             Advice::to("the proxy must pass Upgrade as it came", "Upgrade must say websocket")
                 .proxies(|p| p.upgrade)
         }
+        Cause::ExtendedConnectUntranslated => Advice::to_all(
+            "the gateway must make an HTTP/1.1 handshake of an extended CONNECT, or not offer it (RFC 8441)",
+        )
+        .proxies(|p| p.extended_connect),
         Cause::KeyMissing => Advice::to(
             "the proxy must pass Sec-WebSocket-Key on",
             "the client must send Sec-WebSocket-Key: 16 random bytes in base64",

@@ -56,7 +56,7 @@ pub(super) const PROXIES: &[Proxy] = proxy_rows! {
         fields = "remove header_up -Sec-WebSocket-...",
         prefix = "handle keeps the path, handle_path cuts it",
         sticky = "lb_policy cookie (or ip_hash)",
-        extended_connect = "2.9 and later translate it: update"
+        extended_connect = "2.11 translates it: update; without GODEBUG=http2xconnect=1 it does not offer it"
         => ["https://caddyserver.com/docs/caddyfile/directives/reverse_proxy"];
     "traefik" also [] marks [[("x-forwarded-server", ""), ("x-real-ip", ""), ("x-forwarded-port", "")]],
         upgrade = "it passes both; remove customRequestHeaders of Connection and Upgrade",
