@@ -24,12 +24,15 @@ pub(super) enum Fault {
     NoKey,
     OldVersion,
     WrongPath,
+    // Of the client, beside one of the proxy.
+    BadToken,
+    WrongSubprotocol,
 }
 
 use Fault::{
-    ConnectionOverwritten, ForeignOrigin, HostRewritten, Http10, NoKey, NoUpgrade, Nothing,
-    NullOrigin, OldVersion, OriginRemoved, OriginRewritten, PortDropped, ProtoHttp, ProtoMissing,
-    ProtoWss, WrongPath,
+    BadToken, ConnectionOverwritten, ForeignOrigin, HostRewritten, Http10, NoKey, NoUpgrade,
+    Nothing, NullOrigin, OldVersion, OriginRemoved, OriginRewritten, PortDropped, ProtoHttp,
+    ProtoMissing, ProtoWss, WrongPath, WrongSubprotocol,
 };
 
 /// The proxies' faults; each has a listener of its own.
@@ -58,7 +61,11 @@ impl Fault {
 
     /// What a browser's handshake has, but for the fault.
     pub(super) fn request(self, path: &str, key: &str) -> String {
-        let page = self.page();
+        self.request_of(self.page(), path, key)
+    }
+
+    /// The same of a page at `page`.
+    pub(super) fn request_of(self, page: &str, path: &str, key: &str) -> String {
         let origin = match self {
             ForeignOrigin => "https://foreign.example".to_owned(),
             NullOrigin => "null".to_owned(),
@@ -66,12 +73,16 @@ impl Fault {
         };
         let version = if self == OldVersion { 8 } else { 13 };
         let key = if self == NoKey { "" } else { &format!("Sec-WebSocket-Key: {key}\r\n") };
+        let offer = match self {
+            WrongSubprotocol => "Sec-WebSocket-Protocol: stale.v1\r\n",
+            _ => "",
+        };
         format!(
             "GET {path} HTTP/1.1\r\nHost: {page}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
              User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36\r\n\
              Accept-Language: en\r\nCookie: a=b\r\nOrigin: {origin}\r\n\
              Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n\
-             Sec-WebSocket-Version: {version}\r\n{key}\r\n"
+             Sec-WebSocket-Version: {version}\r\n{offer}{key}\r\n"
         )
     }
 }
@@ -81,6 +92,13 @@ pub(super) struct Truth {
     pub(super) outcomes: &'static [&'static str],
     /// The causes that are right; none for an accepted handshake.
     pub(super) causes: &'static [&'static str],
+}
+
+impl Truth {
+    /// Whether the handshake is accepted, whatever else is wrong with it.
+    pub(super) fn is_accepted(&self) -> bool {
+        self.outcomes == ["accepted"]
+    }
 }
 
 const ACCEPTED: Truth = Truth { outcomes: &["accepted"], causes: &[] };
@@ -126,6 +144,8 @@ pub(super) fn truth(proxy: Proxy, kind: &Kind, fault: Fault, joined: bool) -> Tr
         NoKey => rejected(&["key-missing"]),
         OldVersion if kind.refuses_version_8 => rejected(&["version-unsupported"]),
         OldVersion => ACCEPTED,
+        BadToken => rejected(&["auth-required"]),
+        WrongSubprotocol => rejected(&["subprotocol-required"]),
         WrongPath => match kind.elsewhere {
             Elsewhere::NotFound => rejected(&["route-not-found"]),
             Elsewhere::Refuses => rejected(&["route-not-found", "forbidden"]),

@@ -9,6 +9,8 @@ use anyhow::{Context, Result};
 use wstap_tests::process::{Lines, Process};
 use wstap_tests::{node, workspace};
 
+use super::faults::Fault::{self, BadToken, WrongSubprotocol};
+
 /// What the allow-lists hold.
 pub(super) const ALLOWED: &str = "https://app.example https://app.example:8443";
 
@@ -36,6 +38,12 @@ pub(super) struct Kind {
     pub(super) refuses_version_8: bool,
     /// What it does at a path that it does not serve.
     pub(super) elsewhere: Elsewhere,
+    /// Whether it refuses an origin without saying so.
+    pub(super) refuses_without_a_word: bool,
+    /// Which faults its application refuses, each by its own words.
+    pub(super) application: &'static [Fault],
+    /// Whether the application does so before the handshake itself is looked at.
+    pub(super) application_first: bool,
 }
 
 /// What a server does at a path that it does not serve.
@@ -59,52 +67,88 @@ pub(super) const KINDS: &[Kind] = &[
         // It takes the origin of such a version from `Sec-WebSocket-Origin`, where browsers had it.
         refuses_version_8: true,
         elsewhere: Elsewhere::NotFound,
+        refuses_without_a_word: true,
+        application: &[BadToken],
+        application_first: false,
     },
     Kind {
         name: "node_socketio",
         check: Check::List,
         refuses_version_8: false,
         elsewhere: Elsewhere::Silent,
+        refuses_without_a_word: true,
+        application: &[],
+        application_first: false,
     },
     Kind {
         name: "py_websockets",
         check: Check::List,
         refuses_version_8: true,
         elsewhere: Elsewhere::NotFound,
+        refuses_without_a_word: false,
+        application: &[BadToken, WrongSubprotocol],
+        application_first: true,
     },
     Kind {
         name: "py_tornado",
         check: Check::Host,
         refuses_version_8: true,
         elsewhere: Elsewhere::NotFound,
+        refuses_without_a_word: false,
+        application: &[BadToken, WrongSubprotocol],
+        application_first: true,
     },
     Kind {
         name: "py_starlette",
         check: Check::List,
         refuses_version_8: true,
         elsewhere: Elsewhere::Refuses,
+        refuses_without_a_word: true,
+        application: &[BadToken],
+        application_first: false,
     },
     Kind {
         name: "py_socketio",
         check: Check::SchemeAndHost,
         refuses_version_8: true,
         elsewhere: Elsewhere::Fails,
+        refuses_without_a_word: true,
+        application: &[],
+        application_first: false,
     },
     Kind {
         name: "py_channels",
         check: Check::List,
         refuses_version_8: false,
         elsewhere: Elsewhere::Fails,
+        refuses_without_a_word: true,
+        application: &[],
+        application_first: false,
     },
     Kind {
         name: "gorilla",
         check: Check::Host,
         refuses_version_8: true,
         elsewhere: Elsewhere::NotFound,
+        refuses_without_a_word: false,
+        application: &[BadToken, WrongSubprotocol],
+        application_first: true,
     },
 ];
 
 impl Kind {
+    /// Whether it refuses this fault, by its own words.
+    pub(super) fn can_refuse(&self, fault: Fault) -> bool {
+        self.application.contains(&fault)
+    }
+
+    /// Whether it refuses this fault before it looks at the handshake itself.
+    pub(super) fn asks_first(&self, fault: Fault) -> bool {
+        // python websockets chooses the subprotocol last.
+        let chosen_last = self.name == "py_websockets" && fault == WrongSubprotocol;
+        self.application_first && self.can_refuse(fault) && !chosen_last
+    }
+
     /// The path of a handshake with a number of its own.
     pub(super) fn path(&self, elsewhere: bool, number: usize) -> String {
         let name = self.name;

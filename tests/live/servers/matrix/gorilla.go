@@ -13,6 +13,16 @@ import (
 func main() {
 	upgrader := websocket.Upgrader{}
 	http.HandleFunc("/gorilla/chat/", func(answer http.ResponseWriter, request *http.Request) {
+		if request.URL.Query().Get("token") == "expired" {
+			http.Error(answer, "token expired", http.StatusUnauthorized)
+			return
+		}
+		for _, offered := range websocket.Subprotocols(request) {
+			if offered == "stale.v1" {
+				http.Error(answer, "unsupported subprotocol", http.StatusBadRequest)
+				return
+			}
+		}
 		connection, err := upgrader.Upgrade(answer, request, nil)
 		if err != nil {
 			return

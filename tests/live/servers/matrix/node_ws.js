@@ -7,7 +7,10 @@ const { WebSocketServer } = require('ws');
 const server = new WebSocketServer({
   host: '127.0.0.1',
   port: 0,
-  verifyClient: ({ origin }) => process.env.ALLOWED.split(' ').includes(origin),
+  verifyClient: ({ origin, req }, answer) => {
+    if (req.url.includes('token=expired')) return answer(false, 401, 'Token expired');
+    answer(process.env.ALLOWED.split(' ').includes(origin), 401);
+  },
 });
 server.shouldHandle = (request) => request.url.startsWith('/node_ws/chat/');
 server.on('listening', () => console.log(`listening ${server.address().port}`));

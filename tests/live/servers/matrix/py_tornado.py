@@ -9,6 +9,14 @@ from tornado.websocket import WebSocketHandler
 
 
 class Chat(WebSocketHandler):
+    def prepare(self):
+        if self.get_argument("token", "") == "expired":
+            self.set_status(401)
+            self.finish("token expired\n")
+        elif "stale.v1" in self.request.headers.get("Sec-WebSocket-Protocol", ""):
+            self.set_status(400)
+            self.finish("unsupported subprotocol\n")
+
     def on_message(self, message):
         self.write_message(message)
 

@@ -8,10 +8,14 @@ import sys
 import socketio
 import uvicorn
 from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
 from starlette.routing import WebSocketRoute
 
 
 async def chat(websocket):
+    if websocket.query_params.get("token") == "expired":
+        await websocket.send_denial_response(PlainTextResponse("token expired\n", 401))
+        return
     if websocket.headers.get("origin") not in os.environ["ALLOWED"].split():
         await websocket.close(1008)
         return
