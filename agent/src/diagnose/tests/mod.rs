@@ -1,6 +1,7 @@
 //! Tests of the diagnosis: heads written by hand, judged, and compared with what a person would say.
 
 mod accepted;
+mod extended_connect;
 mod legs;
 mod origins;
 mod population;
