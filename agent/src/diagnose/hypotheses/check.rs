@@ -4,6 +4,7 @@ use super::Grounds::{self, Fits, Guess, Said, Spoken};
 use crate::diagnose::{
     Confidence::{self, Certain, Likely, Possible},
     case::Case,
+    client,
     fingerprint::{Comparison, Says},
     origin::{Origin, OriginField},
     words::Topics,
@@ -71,8 +72,12 @@ pub(super) fn check(case: &Case<'_>) -> Option<Check> {
     }
 }
 
-/// A check whose answer names the origin that the server made up for itself compares schemes too.
+/// What the check compares in this request. A check whose answer names the origin that the server made up for itself compares schemes too.
 fn own(case: &Case<'_>, comparison: Comparison) -> Comparison {
+    if comparison == Comparison::FetchSite {
+        let told = client::fetch_site(case.request).is_some();
+        return if told { Comparison::AllowList } else { Comparison::HostPort };
+    }
     match &case.origin {
         OriginField::One(origin)
             if comparison == Comparison::Unknown && names_its_own(case, origin) =>

@@ -61,6 +61,8 @@ pub(in crate::diagnose) enum Want {
     Is(&'static str),
     /// This is in the value.
     Has(&'static str),
+    /// This product, of this version or a later one (`PRODUCT/MAJOR.MINOR...`).
+    Since(&'static str, (u16, u16)),
 }
 
 impl Want {
@@ -68,6 +70,9 @@ impl Want {
         let value = response.headers.first(name);
         match self {
             Self::Absent => value.is_none() && !response.truncated,
+            Self::Since(product, version) => {
+                value.and_then(|value| version_of(value, product)).is_some_and(|v| v >= *version)
+            }
             Self::Is(wanted) => value.is_some_and(|value| value.eq_ignore_ascii_case(wanted)),
             Self::Has(wanted) => {
                 // An empty part is in every value, and there are no windows of no bytes.
@@ -79,6 +84,15 @@ impl Want {
             }
         }
     }
+}
+
+/// The version that a field like `Server` gives for `product`.
+fn version_of(value: &str, product: &str) -> Option<(u16, u16)> {
+    let mut parts = value.split([' ', ',']).filter_map(|part| part.split_once('/'));
+    let (_, version) = parts.find(|(name, _)| name.eq_ignore_ascii_case(product))?;
+    let mut numbers = version.split('.');
+    let major = numbers.next()?.parse().ok()?;
+    Some((major, numbers.next().and_then(|minor| minor.parse().ok()).unwrap_or(0)))
 }
 
 /// Whether `words` hold `part`. The standard library's search prepares each needle anew, which cost more than
@@ -148,6 +162,8 @@ pub(in crate::diagnose) enum Comparison {
     SchemeHostPort,
     /// As `SchemeHostPort`, and also with `X-Forwarded-Host`.
     ForwardedSchemeHostPort,
+    /// What the browser says (`Sec-Fetch-Site`), and a list; only without that, as `HostPort`.
+    FetchSite,
     /// A list in the configuration; neither `Host` nor the scheme of the connection counts.
     AllowList,
     /// Not known.
@@ -192,4 +208,18 @@ pub(in crate::diagnose) fn server_name(
     let allowed = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     let product: String = lower.chars().take_while(allowed).take(SERVER_NAME).collect();
     (!product.is_empty()).then_some(product)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::version_of;
+
+    #[test]
+    fn a_products_version_is_read_from_its_field() {
+        assert_eq!(version_of("TornadoServer/6.6.1", "tornadoserver"), Some((6, 6)));
+        assert_eq!(version_of("proxy/1.2 TornadoServer/7", "tornadoserver"), Some((7, 0)));
+        for other in ["TornadoServer", "Tornado/6.6", "TornadoServer/new", ""] {
+            assert_eq!(version_of(other, "tornadoserver"), None, "{other}");
+        }
+    }
 }

@@ -67,7 +67,8 @@ pub(in crate::diagnose) const ANSWERS: &[Fingerprint] = answers! {
     "apache" [502] Have("<title>502 proxy error</title>")
         => Proxy(UpstreamUnavailable, Certain, "Apache got no valid answer from its backend"),
         "Proxy Error";
-    "apache" [503] Have("temporarily unable to service your request")
+    // The page breaks the line behind "your".
+    "apache" [503] Have("temporarily unable to service your")
         => Proxy(UpstreamUnavailable, Likely, "Apache could not reach its backend"),
         "The server is temporarily unable to service your request";
     "caddy" [502 503 504] NoBody, headers = &[("server", Is("caddy"))]

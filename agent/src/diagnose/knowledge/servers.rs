@@ -13,10 +13,12 @@ use crate::diagnose::{
 };
 use crate::diagnose::{
     fingerprint::{
-        Comparison::{AllowList, ForwardedSchemeHostPort, HostPort, SchemeHostPort, Unknown},
+        Comparison::{
+            AllowList, FetchSite, ForwardedSchemeHostPort, HostPort, SchemeHostPort, Unknown,
+        },
         Fingerprint,
         Says::{self, Host, Origin, Refused},
-        Want::{self, Absent, Has, Is},
+        Want::{self, Absent, Has, Is, Since},
         Words::{Any, Body, Have, HaveAll, NoBody, Nothing},
     },
     proxies,
@@ -61,6 +63,10 @@ const BARE: Fields =
 
 const WORDS: &[Fingerprint] = answers! {
     // The origin check.
+    // web.py, _check_cross_origin: since 6.6 a browser's own word counts, and Host only where there is none.
+    "tornado" [403] Have("cross origin websockets not allowed"),
+        headers = &[("server", Since("tornadoserver", (6, 6)))]
+        => Origin(FetchSite, Certain), "Cross origin websockets not allowed";
     "tornado" [403] Have("cross origin websockets not allowed")
         => Origin(HostPort, Certain), "Cross origin websockets not allowed";
     "coder/websocket" [403] HaveAll(&["request origin \"", "is not authorized for host"])
@@ -70,6 +76,11 @@ const WORDS: &[Fingerprint] = answers! {
     // Upgrade answers 403 for CheckOrigin alone, which the program may have written itself.
     "gorilla/websocket" [403] Body("forbidden"), headers = GORILLA
         => Origin(HostPort, Likely), "Forbidden with Sec-Websocket-Version: CheckOrigin said no";
+    // The library's own error, where a program shows it.
+    "gorilla/websocket" [] Have("request origin not allowed by upgrader.checkorigin")
+        => Origin(HostPort, Likely), "request origin not allowed by Upgrader.CheckOrigin";
+    "gorilla/websocket" [] Have("websocket: the client is not using the websocket protocol")
+        => Refused(Unknown), "";
     "gorilla/websocket" [500] Body("internal server error"), headers = GORILLA
         => Says::Cause(ServerError, Likely), "the connection cannot be hijacked: a middleware wraps it";
     "gorilla/websocket" [400] Body("bad request"), headers = GORILLA => Refused(Unknown), "";
@@ -102,6 +113,9 @@ const WORDS: &[Fingerprint] = answers! {
         => Says::Cause(CorsMiddleware, Certain), "Not allowed by CORS";
     "autobahn" [400 403] HaveAll(&["websocket connection denied", "origin"])
         => Origin(AllowList, Certain), "WebSocket connection denied: origin not allowed";
+    // lib/router-utils/block-cross-site-dev.js of the development server: only below /_next and /__nextjs.
+    "next" [403] Body("unauthorized"), path = "/_next"
+        => Origin(AllowList, Likely), "Unauthorized: allowedDevOrigins lacks the page's host";
     "code-server" [403] Have("does not match origin")
         => Origin(HostPort, Certain), "host does not match origin";
     "nats" [] Have("origin not allowed: ")
@@ -177,6 +191,12 @@ const SHAPES: &[Fingerprint] = answers! {
             ("connection", Is("close")), ("server", Absent),
         ]
         => Refused(Unknown), "empty: closed before accept";
+    // protocol/ws_stream.py: also when the application raises before it accepts, a 500.
+    "hypercorn" [403] Nothing, headers = &[("server", Has("hypercorn-")), ("content-length", Is("0"))]
+        => Refused(Unknown), "empty, from Hypercorn: closed before accept";
+    // Also when the application raises before it accepts.
+    "granian" [403] NoBody, headers = &[("server", Is("granian")), ("content-length", Is("0"))]
+        => Refused(Unknown), "empty, from Granian: closed before accept";
     // h11 writes no reason phrase where wsproto gives none.
     "wsproto" [403] Nothing, headers = &[
             ("content-length", Is("0")), ("content-type", Absent), ("date", Absent), ("server", Absent),
