@@ -60,7 +60,11 @@ impl Kernel {
         let inheritable = CapabilitySet::empty();
         set_capabilities(
             None,
-            CapabilitySets { effective: kept, permitted: kept | may_return, inheritable },
+            CapabilitySets {
+                effective: kept,
+                permitted: kept | may_return | in_reserve,
+                inheritable,
+            },
         )?;
         // Before Linux 5.19 a process without CAP_BPF may not even read its own maps where
         // kernel.unprivileged_bpf_disabled is set, as it is by default.
