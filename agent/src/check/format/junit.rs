@@ -53,10 +53,6 @@ fn write_case(out: &mut Out, finding: &Finding, class: &str) -> io::Result<()> {
     }
     start.push_attribute(("name", name.as_str()));
     start.push_attribute(("classname", class));
-    if let Some(place) = &finding.place {
-        start.push_attribute(("file", valid(&place.file).as_str()));
-        start.push_attribute(("line", place.line.to_string().as_str()));
-    }
     let summary = valid(&finding.summary);
     match finding.verdict {
         Verdict::Pass => out.write_event(Event::Empty(start)),
@@ -70,9 +66,9 @@ fn write_case(out: &mut Out, finding: &Finding, class: &str) -> io::Result<()> {
         }
         Verdict::Inconclusive => {
             out.write_event(Event::Start(start))?;
-            let mut skipped = BytesStart::new("skipped");
-            skipped.push_attribute(("message", summary.as_str()));
-            out.write_event(Event::Empty(skipped))?;
+            out.write_event(Event::Start(BytesStart::new("skipped")))?;
+            out.write_event(Event::Text(BytesText::new(&summary)))?;
+            out.write_event(Event::End(BytesEnd::new("skipped")))?;
             out.write_event(Event::End(BytesEnd::new("testcase")))
         }
         Verdict::Fail | Verdict::Exposed => {
