@@ -85,40 +85,37 @@ pub(super) fn run(args: IncidentArgs) -> anyhow::Result<()> {
             report.add(event);
         }
     };
-    let since = match &args.file {
-        Some(file) => {
-            let read = if file.as_os_str() == "-" {
-                lines::each(io::stdin().lock(), &mut |event| {
-                    take(event);
-                    true
-                })?
-            } else {
-                let opened = File::open(file)
-                    .with_context(|| format!("cannot read {}: check the path", file.display()))?;
-                lines::each(BufReader::new(opened), &mut |event| {
-                    take(event);
-                    true
-                })?
-            };
-            if let Some(note) = read.note(&file.display().to_string()) {
-                complain(&note);
-            }
-            args.since
+    let since = if let Some(file) = &args.file {
+        let read = if file.as_os_str() == "-" {
+            lines::each(io::stdin().lock(), &mut |event| {
+                take(event);
+                true
+            })?
+        } else {
+            let opened = File::open(file)
+                .with_context(|| format!("cannot read {}: check the path", file.display()))?;
+            lines::each(BufReader::new(opened), &mut |event| {
+                take(event);
+                true
+            })?
+        };
+        if let Some(note) = read.note(&file.display().to_string()) {
+            complain(&note);
         }
-        None => {
-            let settings = Settings::resolve(args.options.into(), args.config.config.as_deref())?;
-            let past = PastArgs { no_follow: true, ..PastArgs::default() };
-            if let Source::Agent(socket, agent) = Source::find(&settings, None, &past)? {
-                let all = Filter { all: true, closures: true, ..Filter::default() };
-                let ask = Ask { filter: all, since: args.since.map(ago), accepted: true };
-                joined("report", &socket, &agent, &ask.filter, Some(&ask), &mut |event, _| {
-                    let ends = matches!(event, Some(Event::History(_)));
-                    event.into_iter().for_each(&mut take);
-                    !ends
-                })?;
-            }
-            None
+        args.since
+    } else {
+        let settings = Settings::resolve(args.options.into(), args.config.config.as_deref())?;
+        let past = PastArgs { no_follow: true, ..PastArgs::default() };
+        if let Source::Agent(socket, agent) = Source::find(&settings, None, &past)? {
+            let all = Filter { all: true, closures: true, ..Filter::default() };
+            let ask = Ask { filter: all, since: args.since.map(ago), accepted: true };
+            joined("report", &socket, &agent, &ask.filter, Some(&ask), &mut |event, _| {
+                let ends = matches!(event, Some(Event::History(_)));
+                event.into_iter().for_each(&mut take);
+                !ends
+            })?;
         }
+        None
     };
     let report = report.report(since);
     let text = match args.format {

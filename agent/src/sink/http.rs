@@ -185,7 +185,8 @@ impl Endpoints {
         let began = Instant::now();
         let sinks = self.sinks;
         // The snapshot asks the kernel for its maps: not on the thread that serves.
-        let text = Bytes::from(tokio::task::spawn_blocking(move || sinks.scrape(format)).await??);
+        let text =
+            Bytes::from(tokio::task::spawn_blocking(move || sinks.scrape_as(format)).await??);
         *last = Some((began, text.clone()));
         Ok(text)
     }

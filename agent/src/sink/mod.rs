@@ -221,7 +221,12 @@ impl Sinks {
     }
 
     /// The text that `/metrics` answers with.
-    pub(crate) fn scrape(&self, format: metrics::Format) -> Result<String, MetricsError> {
+    pub fn scrape(&self) -> Result<String, MetricsError> {
+        self.scrape_as(metrics::Format::Text)
+    }
+
+    /// The same in the format that was asked for.
+    pub(crate) fn scrape_as(&self, format: metrics::Format) -> Result<String, MetricsError> {
         let mut stats = self.stats.get().map(|source| source()).unwrap_or_default();
         stats.outputs = self.outputs();
         self.metrics.render(&stats, self.tail.stats(), &self.left.counts(), format)
