@@ -47,6 +47,12 @@ fn the_kernel_half_uses_only_what_lies_before() -> Result<()> {
 }
 
 #[test]
+fn the_files_of_the_common_half_use_each_other_in_no_circle() -> Result<()> {
+    assert_eq!(circle(&uses(&source("agent-common"))?), None, "these files use each other");
+    Ok(())
+}
+
+#[test]
 fn the_test_finds_what_it_looks_for() {
     let text =
         "use super::b::{self, C};\nuse crate::{\n    c::{D, e::F},\n    g,\n};\nuse other::h;\n";

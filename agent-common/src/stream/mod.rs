@@ -19,6 +19,7 @@
 //!
 //! The machine is pure: no maps, no context, no clock. The kernel and the replay feed the same code.
 
+mod halves;
 pub mod observe;
 pub mod older;
 mod request;
@@ -27,6 +28,7 @@ pub mod scan;
 pub mod segment;
 pub mod sequence;
 
-pub use request::{RequestHalf, request};
-pub use response::{ResponseHalf, response};
+pub use halves::{RequestHalf, ResponseHalf};
+pub use request::request;
+pub use response::response;
 pub use segment::{HEAD_CAP, NO_FRAMES, REST_CAP, Segment, Step};

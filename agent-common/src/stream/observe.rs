@@ -2,8 +2,9 @@
 //! (the kernel hook, or the replay) what to send and where to keep the walks.
 
 use super::{
-    request::{self, RequestHalf, request},
-    response::{self, ResponseHalf, response},
+    halves::{RequestHalf, ResponseHalf, request_word, response_word},
+    request::request,
+    response::response,
     scan::Scan,
     segment::{Segment, Step},
     sequence::{Place, place},
@@ -53,14 +54,15 @@ pub const fn is_walked(half: u8, request: u32, response: u32) -> bool {
         return RequestHalf::is_tunnel(request);
     }
     // Also of a server whose client never sent a byte after its request.
-    !RequestHalf::is_candidate(request) || request::epoch(request) == response::epoch(response)
+    !RequestHalf::is_candidate(request)
+        || request_word::epoch(request) == response_word::epoch(response)
 }
 
 /// Whether a half that [`is_walked`] is so for the rest of the connection: the answer is that of the last request. There
 /// is no other request then: all that follows on the request half is taken for frames.
 #[inline(always)]
 pub const fn stays_walked(request: u32, response: u32) -> bool {
-    request::epoch(request) == response::epoch(response)
+    request_word::epoch(request) == response_word::epoch(response)
 }
 
 /// A segment with data of the half that requests.
@@ -73,7 +75,7 @@ pub fn request_data<H: Host, P: Scan + ?Sized>(
     payload: &P,
 ) {
     let step = request(half, other.0, other.1, segment, payload);
-    apply(host, half::REQUEST, request::epoch(half.word), &step, segment, payload);
+    apply(host, half::REQUEST, request_word::epoch(half.word), &step, segment, payload);
 }
 
 /// A segment with data of the half that responds.
@@ -86,7 +88,7 @@ pub fn response_data<H: Host, P: Scan + ?Sized>(
     payload: &P,
 ) {
     let step = response(half, other, segment, payload);
-    apply(host, half::RESPONSE, response::epoch(half.word), &step, segment, payload);
+    apply(host, half::RESPONSE, response_word::epoch(half.word), &step, segment, payload);
 }
 
 #[inline(always)]
@@ -125,7 +127,7 @@ pub fn ending<H: Host>(
 ) {
     let (request, response) = words;
     let candidate = RequestHalf::is_candidate(request);
-    let answered = response::epoch(response) == request::epoch(request);
+    let answered = response_word::epoch(response) == request_word::epoch(request);
     let open = answered && ResponseHalf::is_tunnel(response);
     if !open && !(candidate && (!answered || half == half::RESPONSE)) {
         return;
@@ -139,7 +141,12 @@ pub fn ending<H: Host>(
         match place(next, segment.received, segment.seq, 1) {
             Place::Next(0) => {}
             Place::Ahead if open && !rst => {
-                return host.send_summary(Kind::EarlyFin, half, request::epoch(request), false);
+                return host.send_summary(
+                    Kind::EarlyFin,
+                    half,
+                    request_word::epoch(request),
+                    false,
+                );
             }
             _ => return,
         }
@@ -151,7 +158,7 @@ pub fn ending<H: Host>(
         }
         walk.ended(segment.seq != next, rst);
     }
-    host.send_summary(Kind::Ending, half, request::epoch(request), rst);
+    host.send_summary(Kind::Ending, half, request_word::epoch(request), rst);
 }
 
 /// What the end of a connection means to whoever waits for it.
@@ -167,7 +174,7 @@ pub enum Interest {
 
 /// Whether the end of a connection is worth telling; `lost` says that a record of it was lost.
 pub const fn interest(request: u32, response: u32, lost: bool) -> Interest {
-    let answered = response::epoch(response) == request::epoch(request);
+    let answered = response_word::epoch(response) == request_word::epoch(request);
     let candidate = RequestHalf::is_candidate(request);
     if (answered && ResponseHalf::is_tunnel(response)) || (candidate && !answered) {
         Interest::Pending

@@ -1,81 +1,21 @@
 //! The half that requests travel in.
 
 use super::{
-    response::{self, ResponseHalf},
+    halves::{
+        RequestHalf, ResponseHalf,
+        request_word::{BUSY, EARLY, HEAD, IDLE, TUNNEL, epoch, phase},
+        response_word,
+    },
     scan::{self, Scan, Start, Which},
     segment::{HEAD_CAP, Segment, Step},
     sequence::{Place, place},
 };
 
-/// The request half's state, 20 bytes. Written only by the hook of its direction.
-#[derive(Clone, Copy, Debug, Default)]
-#[repr(C)]
-pub struct RequestHalf {
-    /// Sequence number of the next new byte.
-    pub next: u32,
-    /// What the response half may read: the phase in bits 16 to 23, the epoch (how many candidate
-    /// requests there were, modulo 2^16) below.
-    pub word: u32,
-    /// How many bytes of the current head were sent to user space.
-    sent: u32,
-    /// The last four bytes of the head so far.
-    tail: u32,
-    /// [`response::answers`] of the other half when an ordinary request with content began.
-    busy_since: u32,
-}
-
-/// Between requests.
-pub(super) const IDLE: u32 = 0;
-/// In the head of a candidate, until its answer begins.
-const HEAD: u32 = 1;
-/// In the content of an ordinary request, until its answer begins.
-pub(super) const BUSY: u32 = 2;
-/// Behind the head of a candidate whose answer has not begun: early frames (or another request).
-const EARLY: u32 = 3;
-/// After a 101.
-const TUNNEL: u32 = 4;
-
-/// The phase in a request half's word.
-pub(super) const fn phase(word: u32) -> u32 {
-    word >> 16
-}
-
-/// The epoch in a request half's word.
-pub(super) const fn epoch(word: u32) -> u16 {
-    word as u16
-}
-
 impl RequestHalf {
-    /// The state of a connection whose first segment begins at `seq`.
-    pub const fn new(seq: u32) -> Self {
-        Self { next: seq, word: 0, sent: 0, tail: 0, busy_since: 0 }
-    }
-
-    /// The state of a connection that carries frames and whose 101 was not seen.
-    pub const fn found() -> Self {
-        Self { word: TUNNEL << 16, ..Self::new(0) }
-    }
-
-    /// Whether no request is under way that anyone waits for: segments of the other half then tell
-    /// nothing.
-    pub const fn is_idle(word: u32) -> bool {
-        phase(word) == IDLE
-    }
-
-    /// Whether the half is behind a 101.
-    pub const fn is_tunnel(word: u32) -> bool {
-        phase(word) == TUNNEL
-    }
-
-    /// Whether a candidate's head was seen and no request since, answered or not.
-    pub const fn is_candidate(word: u32) -> bool {
-        phase(word) == HEAD || phase(word) == EARLY
-    }
-
     /// Whether a segment is the next one, and the last request was answered. `other` is the response half's word.
     #[inline(always)]
     pub fn awaits(&self, other: u32, segment: &Segment) -> bool {
-        let answered = response::epoch(other) == epoch(self.word);
+        let answered = response_word::epoch(other) == epoch(self.word);
         let is_free = Self::is_idle(self.word) || (answered && Self::is_candidate(self.word));
         is_free
             && segment.seq == self.next
@@ -126,7 +66,7 @@ pub fn request<P: Scan + ?Sized>(
     payload: &P,
 ) -> Step {
     let len = payload.len();
-    let answered = response::epoch(other) == epoch(half.word);
+    let answered = response_word::epoch(other) == epoch(half.word);
     if answered && ResponseHalf::is_tunnel(other) {
         return tunnel(half, segment, len);
     }

@@ -1,42 +1,14 @@
 //! The half that answers.
 
 use super::{
-    request::{self, RequestHalf},
+    halves::{
+        RequestHalf, ResponseHalf, request_word,
+        response_word::{INTERIM, REST, STATUS, SWITCHING, TUNNEL, epoch, phase},
+    },
     scan::{self, STATUS_LINE, Scan, Which},
     segment::{NO_FRAMES, REST_CAP, Segment, Step},
     sequence::{Place, place},
 };
-
-/// The response half's state, 24 bytes. Written only by the hook of its direction.
-#[derive(Clone, Copy, Debug, Default)]
-#[repr(C)]
-pub struct ResponseHalf {
-    /// Sequence number of the next new byte; meaningless while nobody waits for an answer.
-    pub next: u32,
-    /// What the request half may read: the phase in bits 16 to 23, below it the epoch of the last
-    /// candidate whose answer began.
-    pub word: u32,
-    /// How often an answer began while an ordinary request's content was on its way.
-    pub answers: u32,
-    /// How many bytes of the current answer were sent to user space.
-    sent: u32,
-    /// The last four bytes of the status line or of the head so far.
-    tail: u32,
-    /// How many bytes of `HTTP/1.1 101` were read.
-    line: u8,
-    reserved: [u8; 3],
-}
-
-/// In the status line of an answer. Phase 0 is a connection that never had a candidate.
-const STATUS: u32 = 1;
-/// In the head of an interim answer (1xx but 101).
-const INTERIM: u32 = 2;
-/// In the head of a 101.
-const SWITCHING: u32 = 3;
-/// In any other answer.
-const REST: u32 = 4;
-/// After a 101.
-const TUNNEL: u32 = 5;
 
 /// How many answers' heads of one segment are looked at: interim ones (RFC 9110 section 15.2) and the one
 /// behind them. Behind more than three in one segment a 101 is not followed.
@@ -47,39 +19,12 @@ const CODE_101: u32 = u32::from_be_bytes(*b" 101");
 /// The first two of them of every interim answer.
 const CODE_1XX: u32 = CODE_101 >> 16;
 
-/// The epoch in a response half's word.
-pub(super) const fn epoch(word: u32) -> u16 {
-    word as u16
-}
-
-const fn phase(word: u32) -> u32 {
-    word >> 16
-}
-
 impl ResponseHalf {
-    /// As [`RequestHalf::found`].
-    pub const fn found() -> Self {
-        Self {
-            next: 0,
-            word: TUNNEL << 16,
-            answers: 0,
-            sent: 0,
-            tail: 0,
-            line: 0,
-            reserved: [0; 3],
-        }
-    }
-
-    /// Whether the half is behind a 101.
-    pub const fn is_tunnel(word: u32) -> bool {
-        phase(word) == TUNNEL
-    }
-
     /// Takes a segment of the answer to a candidate of which nothing is told; `other` is the request half's word. False,
     /// and nothing is changed, of one that may be an interim answer or a 101, or out of order.
     #[inline(always)]
     pub fn pass<P: Scan + ?Sized>(&mut self, other: u32, segment: &Segment, payload: &P) -> bool {
-        let begins = request::epoch(other) != epoch(self.word);
+        let begins = request_word::epoch(other) != epoch(self.word);
         let is_next = segment.seq == segment.received && (begins || segment.seq == self.next);
         let Some([head @ .., code, _, _]) = payload.read::<12>(0) else { return false };
         let is_head = matches!(&head, b"HTTP/1.1 " | b"HTTP/1.0 ");
@@ -89,7 +34,7 @@ impl ResponseHalf {
         {
             return false;
         }
-        self.word = REST << 16 | u32::from(request::epoch(other));
+        self.word = REST << 16 | u32::from(request_word::epoch(other));
         self.next = segment.seq.wrapping_add(payload.len());
         self.sent = REST_CAP;
         self.tail = 0;
@@ -132,11 +77,11 @@ pub fn response<P: Scan + ?Sized>(
 ) -> Step {
     let len = payload.len();
     let pending = RequestHalf::is_candidate(other);
-    let begins = pending && request::epoch(other) != epoch(half.word);
+    let begins = pending && request_word::epoch(other) != epoch(half.word);
     if ResponseHalf::is_tunnel(half.word) && !begins {
         return Step { frames: 0, ..Step::NONE };
     }
-    if request::phase(other) == request::BUSY {
+    if request_word::phase(other) == request_word::BUSY {
         let interim = payload.read::<10>(0).is_some_and(|line| matches!(&line, b"HTTP/1.1 1"));
         if !interim {
             half.answers = half.answers.wrapping_add(1);
@@ -160,7 +105,7 @@ pub fn response<P: Scan + ?Sized>(
         half.next = segment.seq.wrapping_add(len);
     }
     if begins {
-        half.begin(request::epoch(other));
+        half.begin(request_word::epoch(other));
     } else if phase(half.word) == REST && payload.read::<7>(skip) == Some(*b"HTTP/1.") {
         // The answer to the next of several pipelined requests.
         half.begin(epoch(half.word));
