@@ -17,7 +17,7 @@ use anyhow::{Result, ensure};
 use clap::Args;
 
 use crate::arch::Arch;
-use crate::command::{is_root, say, workspace};
+use crate::command::{cargo, is_root, need_root, run as run_command, say, workspace};
 use crate::debian::fresh;
 use crate::setup::{self, Group};
 use release::Release;
@@ -31,6 +31,9 @@ pub(crate) struct Options {
     /// The secret key of minisign that signs SHA256SUMS; its password is asked for, or read from standard input
     #[arg(long, value_name = "FILE", env = "WSTAP_SIGNING_KEY")]
     sign_with: Option<PathBuf>,
+    /// Then install the packages for this host in fresh roots of Debian 12 and 13, upgrade and remove them (needs root)
+    #[arg(long)]
+    check: bool,
     /// Build this profile of cargo's: "dev" tries the packaging without waiting for the optimiser
     #[arg(long, default_value = "release")]
     profile: String,
@@ -87,6 +90,14 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     ensure!(!release.is_dirty || options.sign_with.is_none(), "what is signed must be committed");
     if release.is_dirty {
         say("dist: the working tree is not committed: this is no release");
+    }
+    if options.check {
+        need_root("Installing packages", "dist --check")?;
+        setup::run(&[Group::Install])?;
+        say("dist: installing the packages in fresh roots");
+        let test =
+            ["test", "--package", "wstap-tests", "--test", "install", "--", "--test-threads=1"];
+        run_command(cargo(test).env("WSTAP_DIST", &out))?;
     }
     say(format!("dist: {} s in all", begin.elapsed().as_secs()));
     Ok(())

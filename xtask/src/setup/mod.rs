@@ -36,6 +36,8 @@ pub(crate) enum Group {
     Cross,
     /// What signs a release
     Sign,
+    /// What installs packages in fresh roots
+    Install,
     /// The compiler of the fuzzer's own code, which is C++
     Fuzz,
     /// The benchmark's load generator
@@ -106,6 +108,7 @@ impl Group {
                     ("/usr/share/keyrings/debian-archive-keyring.gpg", "debian-archive-keyring"),
                 ],
             },
+            Self::Install => &[("debootstrap", "debootstrap"), ("rpm", "rpm")],
             Self::Sign => &[("minisign", "minisign")],
             Self::Fuzz => &[("c++", "g++")],
             Self::Bench => &[("wrk", "wrk")],

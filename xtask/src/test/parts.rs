@@ -138,7 +138,10 @@ fn lints() -> Result<()> {
     let all = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
     run(&mut cargo(all))?;
     let mut rest = cargo(["clippy", "--package", "wstap-tests"]);
-    rest.args(["--test", "live", "--test", "image", "--test", "verifier", "--test", "audit"]);
+    rest.args([
+        "--test", "live", "--test", "image", "--test", "verifier", "--test", "audit", "--test",
+        "install",
+    ]);
     run(rest.args(["--", "-D", "warnings"]))
 }
 
