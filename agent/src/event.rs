@@ -119,6 +119,10 @@ pub struct HandshakeEvent {
     /// Other causes that fit as well or nearly so, the likeliest first; at most three.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub alternatives: Vec<Alternative>,
+    /// What the server said when it refused, at most 160 characters, with what looks like a credential masked; not with
+    /// `--answer-text=false`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer_text: Option<String>,
     /// One sentence: what was found, in the words of the field.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub summary: Option<Cow<'static, str>>,

@@ -17,13 +17,14 @@ use crate::{
     },
     event::{ClosureEvent, Event, HandshakeEvent, origin},
     handshake::{Answer, Closure, Connection, Exchange, Observation, Role},
+    http::{answer_text, headless_text},
     retries::Retries,
 };
 
 /// Judges observations with the configured policy and with what others show.
 #[derive(Debug, Default)]
 pub struct Judge {
-    policy: OriginPolicy,
+    telling: Telling,
     population: Population,
     legs: Legs,
     endings: Endings,
@@ -43,6 +44,13 @@ pub struct Judged {
     pub scene: Option<Scene>,
 }
 
+/// What is configured about events.
+#[derive(Debug, Default)]
+struct Telling {
+    policy: OriginPolicy,
+    answer_text: bool,
+}
+
 type Out<'a> = &'a mut dyn FnMut(Judged);
 
 fn is_switch(exchange: &Exchange) -> bool {
@@ -52,7 +60,14 @@ fn is_switch(exchange: &Exchange) -> bool {
 impl Judge {
     /// A judge that has seen nothing yet.
     pub fn new(policy: OriginPolicy) -> Self {
-        Self { policy, ..Self::default() }
+        Self { telling: Telling { policy, answer_text: true }, ..Self::default() }
+    }
+
+    /// Whether events show a line of what a server said.
+    #[must_use]
+    pub fn with_answer_text(mut self, shown: bool) -> Self {
+        self.telling.answer_text = shown;
+        self
     }
 
     /// Takes an observation. A failed handshake is told a moment later
@@ -61,7 +76,7 @@ impl Judge {
     pub fn observe(&mut self, observation: Observation, out: Out<'_>) {
         match observation {
             Observation::Exchange(exchange) => {
-                let Self { policy, population, legs, retries, .. } = self;
+                let Self { telling, population, legs, retries, .. } = self;
                 let switched = is_switch(&exchange);
                 if !switched {
                     population.observe(&exchange, false);
@@ -69,7 +84,7 @@ impl Judge {
                 let opened = switched.then(|| exchange.clone());
                 let others = |exchange: &Exchange| population.evidence(exchange);
                 let outcome = legs
-                    .take(exchange, &others, &mut |joined| out(judged(policy, retries, joined)));
+                    .take(exchange, &others, &mut |joined| out(judged(telling, retries, joined)));
                 if let Some(exchange) = opened {
                     population.observe(&exchange, outcome == Outcome::Accepted);
                 }
@@ -84,18 +99,18 @@ impl Judge {
 
     /// The time is `now`, since the Unix epoch: tells what waited long enough.
     pub fn tick(&mut self, now: Duration, out: Out<'_>) {
-        let Self { policy, population, legs, endings, retries } = self;
+        let Self { telling, population, legs, endings, retries } = self;
         let others = |exchange: &Exchange| population.evidence(exchange);
-        legs.tick(now, &others, &mut |joined| out(judged(policy, retries, joined)));
+        legs.tick(now, &others, &mut |joined| out(judged(telling, retries, joined)));
         endings.tick(now, &mut |closure, why| out(ended(retries, closure, why)));
         retries.tick(now, &mut |event| out(of_many(event)));
     }
 
     /// Nothing more will come: tells everything.
     pub fn finish(&mut self, out: Out<'_>) {
-        let Self { policy, population, legs, endings, retries } = self;
+        let Self { telling, population, legs, endings, retries } = self;
         let others = |exchange: &Exchange| population.evidence(exchange);
-        legs.finish(&others, &mut |joined| out(judged(policy, retries, joined)));
+        legs.finish(&others, &mut |joined| out(judged(telling, retries, joined)));
         endings.finish(&mut |closure, why| out(ended(retries, closure, why)));
     }
 
@@ -133,12 +148,18 @@ fn of_many(event: Event) -> Judged {
     Judged { event, connection, proxy: None, scene: None }
 }
 
-fn judged(policy: &OriginPolicy, retries: &mut Retries, joined: Joined) -> Judged {
-    let policy = policy.judge(origin(&joined.exchange.request.headers).as_deref());
+fn judged(telling: &Telling, retries: &mut Retries, joined: Joined) -> Judged {
+    let policy = telling.policy.judge(origin(&joined.exchange.request.headers).as_deref());
     let scene =
         Scene::of(&joined.exchange.request, &joined.verdict, joined.in_front, joined.relayed);
     let mut event = HandshakeEvent::new(&joined.exchange, joined.verdict, policy);
     event.proxy_changes = joined.changes;
+    event.answer_text = match &joined.exchange.answer {
+        _ if !telling.answer_text => None,
+        Answer::Response(response) if response.status != 101 => answer_text(response),
+        Answer::Malformed(bytes) => headless_text(bytes),
+        _ => None,
+    };
     retries.handshake(&joined.exchange, &mut event);
     event.fix = event.fix.or_else(|| scene.as_ref().and_then(Scene::fix));
     Judged {

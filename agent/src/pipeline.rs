@@ -275,7 +275,7 @@ impl Path {
             pace: Pace::default(),
             wait: Wait::No,
             pairing: Pairing::new(limits, offset),
-            judge: Judge::new(settings.policy.clone()),
+            judge: Judge::new(settings.policy.clone()).with_answer_text(settings.answer_text),
             missed: (0, 0),
             offset,
             numbers: Arc::default(),

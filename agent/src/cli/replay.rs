@@ -45,7 +45,7 @@ pub(super) fn run(args: ReplayArgs) -> anyhow::Result<()> {
         let mut handshakes = 0_u64;
         let mut shown = 0_u64;
         // Files are worlds of their own: what one shows is no evidence about another.
-        let mut judge = Judge::new(settings.policy.clone());
+        let mut judge = Judge::new(settings.policy.clone()).with_answer_text(settings.answer_text);
         let limits = Limits { handshake_timeout: settings.handshake_timeout };
         let mut tell = |judged: Judged| {
             let event = judged.event;

@@ -145,6 +145,8 @@ pub struct Settings {
     pub workload_grace: Option<Duration>,
     /// Which origins are our own, if that was configured.
     pub policy: OriginPolicy,
+    /// Whether events show a line of what a server said.
+    pub answer_text: bool,
     /// The roles that the metrics count.
     pub roles: Vec<RoleName>,
     /// Which hooks to use.
@@ -200,6 +202,7 @@ impl Settings {
             max_paths,
             workload_grace: options.workload_labels.unwrap_or(false).then_some(grace),
             policy: OriginPolicy::new(&judge.allow_origin)?,
+            answer_text: judge.answer_text.unwrap_or(true),
             roles: if options.roles.is_empty() { vec![RoleName::Server] } else { options.roles },
             hooks: hooks.unwrap_or_default(),
             cgroup,

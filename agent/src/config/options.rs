@@ -31,6 +31,9 @@ pub struct JudgeOptions {
     /// Every other origin is then `foreign`
     #[arg(long, value_name = "REGEX", env = "WSTAP_ALLOW_ORIGIN", value_delimiter = ' ')]
     pub allow_origin: Vec<String>,
+    /// Whether events show a line of what a server said when it refused [default: true]
+    #[arg(long, value_name = "BOOL", env = "WSTAP_ANSWER_TEXT", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub answer_text: Option<bool>,
 }
 
 /// What a capture needs.
@@ -110,6 +113,7 @@ impl JudgeOptions {
         Self {
             handshake_timeout: self.handshake_timeout.or(weaker.handshake_timeout),
             allow_origin: either(self.allow_origin, weaker.allow_origin),
+            answer_text: self.answer_text.or(weaker.answer_text),
         }
     }
 }

@@ -39,6 +39,7 @@ impl HandshakeEvent {
             confidence: verdict.confidence,
             evidence: verdict.evidence,
             alternatives: verdict.alternatives,
+            answer_text: None,
             summary: (!verdict.summary.is_empty()).then_some(verdict.summary),
             disproof: verdict.disproof.map(Into::into),
             fix: verdict.fix.map(Into::into),

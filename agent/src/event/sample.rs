@@ -21,6 +21,7 @@ pub(crate) fn refused() -> HandshakeEvent {
         cause: Some(Cause::OriginNotAllowed),
         confidence: Some(Confidence::Certain),
         alternatives: Vec::new(),
+        answer_text: None,
         evidence: vec![Evidence {
             name: "Origin".into(),
             value: "https://evil.example".to_owned(),
@@ -58,6 +59,7 @@ pub(crate) fn accepted() -> HandshakeEvent {
         cause: None,
         confidence: None,
         alternatives: Vec::new(),
+        answer_text: None,
         evidence: Vec::new(),
         fix: None,
         origin: Some("https://app.example".to_owned()),

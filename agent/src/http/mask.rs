@@ -202,7 +202,7 @@ fn subprotocol(token: &str) -> String {
 
 /// Words after which applications put a token into `Sec-WebSocket-Protocol`, alone or as the last part of a name
 /// (`access_token`, `x-api-key`).
-fn is_marker(word: &str) -> bool {
+pub(super) fn is_marker(word: &str) -> bool {
     const MARKERS: &[&str] = &[
         "accesstoken",
         "apikey",

@@ -12,11 +12,13 @@ mod mask;
 mod request;
 mod response;
 mod secrets;
+mod text;
 
 pub use framing::Extent;
 pub use request::{Request, parse_request, parse_truncated_request};
 pub use response::{Response, parse_response, parse_truncated_response};
 pub use secrets::masked;
+pub use text::{ANSWER_TEXT, answer_text, headless_text, title};
 
 /// Why the bytes at a message's start are not a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -12,7 +12,8 @@ use std::{
 use anstyle::{AnsiColor, Style};
 
 use crate::event::{
-    Change, ClosureEvent, Container, Event, Evidence, HandshakeEvent, Outcome, Process, ProxyChange,
+    Alternative, Change, ClosureEvent, Container, Event, Evidence, HandshakeEvent, Outcome,
+    Process, ProxyChange,
 };
 
 /// The longest value in an event's first line, in characters.
@@ -139,6 +140,16 @@ impl Text {
         }
         if let Some(summary) = &event.summary {
             text += &self.below("why", &safe(summary, LONG * 2));
+        }
+        if let Some(said) = &event.answer_text {
+            text += &self.below("said", &safe(said, LONG));
+        }
+        if !event.alternatives.is_empty() {
+            let named = |other: &Alternative| {
+                format!("{} ({})", other.cause.code(), other.confidence.name())
+            };
+            let others: Vec<_> = event.alternatives.iter().map(named).collect();
+            text += &self.below("or", &others.join("; "));
         }
         if !event.evidence.is_empty() {
             let evidence: Vec<_> = event.evidence.iter().map(evidence).collect();

@@ -4,7 +4,7 @@
 
 use std::ops::{BitOr, BitOrAssign};
 
-use crate::http::ResponseHead;
+use crate::http::{ResponseHead, title};
 
 /// What words can speak of, as a set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -116,15 +116,6 @@ fn stripped(html: &str) -> String {
     out
 }
 
-/// The title of an HTML page.
-pub(in crate::diagnose) fn title(html: &str) -> Option<String> {
-    let lower = html.to_ascii_lowercase();
-    let open = lower.find("<title")?;
-    let start = open + lower.get(open..)?.find('>')? + 1;
-    let end = start + lower.get(start..)?.find("</title")?;
-    Some(html.get(start..end)?.trim().to_owned())
-}
-
 /// Phrases that belong to a status code (RFC 9110 section 15), in lower case: they say no more than the code.
 const PHRASES: &[&str] = &[
     "",
@@ -189,10 +180,10 @@ pub(in crate::diagnose) fn is_unauthorized(text: &str) -> bool {
 /// What `text` speaks of. `offered`: the subprotocols that the request offers.
 pub(in crate::diagnose) fn topics(text: &str, offered: &[&str]) -> Topics {
     let lower = text.to_lowercase();
-    let is_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '-';
     let words: Vec<&str> = lower
         .split(|c: char| !is_word(c))
-        .map(|word| word.trim_matches(['-', '_']))
+        .map(|word| word.trim_matches('-'))
         .filter(|word| !word.is_empty())
         .take(WORDS)
         .collect();
@@ -271,10 +262,10 @@ fn of_word(near: &Near<'_>, offered: &[&str]) -> Topics {
         "token" | "tokens" if !matches!(before, "unexpected" | "upgrade" | "connection" | "websocket") => Topics::CREDENTIALS,
         "api" if after == "key" => Topics::CREDENTIALS,
         "log" | "sign" | "logged" | "signed" if after == "in" => Topics::CREDENTIALS,
-        "apikey" | "api-key" | "api_key" | "authenticate" | "authenticated" | "authentication" | "authorization"
+        "apikey" | "api-key" | "authenticate" | "authenticated" | "authentication" | "authorization"
         | "authorisation" | "authorized" | "bearer" | "credential" | "credentials" | "csrf" | "jwt" | "login" | "password"
         | "signature" | "unauthenticated" | "unauthorized" | "unauthorised" | "xsrf" => Topics::CREDENTIALS,
-        "host" | "hostname" | "http_host" | "hosts" if near.denied() => Topics::HOST,
+        "host" | "hostname" | "hosts" if near.denied() => Topics::HOST,
         "route" | "routes" | "endpoint" | "handler" | "path" | "url" | "uri" | "channel" | "room" | "namespace" | "topic"
             if near.denied() && !near.has(&["key", "version"]) => Topics::PATH,
         "get" if before == "cannot" => Topics::PATH,
@@ -300,7 +291,7 @@ fn of_word(near: &Near<'_>, offered: &[&str]) -> Topics {
 
 /// `origin` as a word or as a part of a name; not an origin server's, and not "original".
 fn origin(word: &str, after: &str) -> Topics {
-    let part = word.split(['-', '_']).any(|part| matches!(part, "origin" | "origins"));
+    let part = word.split('-').any(|part| matches!(part, "origin" | "origins"));
     let joined = word.ends_with("origin") || word.starts_with("originnot");
     let other =
         word.starts_with("transform") || matches!(after, "server" | "servers" | "dns" | "web");
@@ -345,6 +336,7 @@ mod tests {
             ("Switching Protocols", Topics::NONE),
             ("Protocol upgrade required", Topics::UPGRADE),
             ("token expired", Topics::CREDENTIALS),
+            ("{\"error\":\"invalid_token\"}", Topics::CREDENTIALS),
             ("Unexpected token < in JSON", Topics::NONE),
             ("Can \"Upgrade\" only to \"WebSocket\".", Topics::UPGRADE),
             ("Please upgrade your browser", Topics::NONE),
