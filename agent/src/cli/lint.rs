@@ -22,9 +22,8 @@ use crate::{
         Linted, fix, lint,
         model::{Place, Product},
         read::{
-            Disk as _, Here, MAX_FILE, Options, detect,
-            directive::{Source, SyntaxError},
-            nginx_part, parse_version,
+            Disk as _, Here, MAX_FILE, Options, detect, directive::Source, nginx_part,
+            parse_version,
         },
         rules::{self, Rule},
     },
@@ -78,20 +77,24 @@ pub(super) fn run(args: LintArgs) -> anyhow::Result<ExitCode> {
     let mut suites = Vec::new();
     let mut diffs = String::new();
     for (product, sources) in &configurations {
-        let linted = match lint(*product, sources, &Here, &options, &args.path) {
+        let mut linted = match lint(*product, sources, &Here, &options, &args.path) {
             Ok(linted) => linted,
+            Err(_) if template(sources).is_some() => {
+                Linted { findings: Vec::new(), routes: Vec::new() }
+            }
             Err(error) => {
-                if let Some(finding) = template(sources, &error) {
-                    Linted { findings: vec![finding], routes: Vec::new() }
-                } else {
-                    super::complain(&format!(
-                        "{error}: is it a configuration of {}? --type says otherwise",
-                        product.name()
-                    ));
-                    return Ok(Exit::Usage.into());
-                }
+                super::complain(&format!(
+                    "{error}: is it a configuration of {}? --type says otherwise",
+                    product.name()
+                ));
+                return Ok(Exit::Usage.into());
             }
         };
+        if let Some(finding) = template(sources) {
+            // What it will hold is not known: nothing in it passes.
+            linted.findings.retain(|other| other.verdict != Verdict::Pass);
+            linted.findings.push(finding);
+        }
         if args.fix {
             diffs += &diff(*product, sources, &linted);
         }
@@ -141,10 +144,11 @@ fn source(file: &Path) -> anyhow::Result<Source> {
     Ok(Source::new(&name, &String::from_utf8_lossy(&bytes)))
 }
 
-/// What is said of a file that cannot be read because it is not a configuration yet: Helm, Jinja, ERB.
-fn template(sources: &[Source], error: &SyntaxError) -> Option<Finding> {
+/// What is said of a file that is no configuration yet: Helm, Jinja, ERB.
+fn template(sources: &[Source]) -> Option<Finding> {
     let marks = ["{{", "{%", "<%"];
-    let source = sources.iter().find(|source| source.name == error.place.file)?;
+    let source =
+        sources.iter().find(|source| marks.iter().any(|mark| source.text.contains(mark)))?;
     let line = source.text.lines().position(|line| marks.iter().any(|mark| line.contains(mark)))?;
     let place = Place { file: source.name.clone(), line: u32::try_from(line + 1).ok()? };
     let what = "it is a template, which cannot be followed: lint what it makes (helm template, ansible --check --diff)";
