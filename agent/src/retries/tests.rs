@@ -41,6 +41,7 @@ fn exchange(client: &str, at: f64, cookie: u64) -> Exchange {
             key: None,
             subprotocols: Vec::new(),
             defect: None,
+            malformed: Vec::new(),
         }),
         answer: Answer::TimedOut,
         duration: Duration::from_millis(10),
