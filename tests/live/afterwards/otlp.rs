@@ -14,11 +14,11 @@ use crate::stage::Stage;
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const SPAN: &str = "b7ad6b7169203331";
 
-/// A receiver that answers as told; with a certificate when there is one.
-fn receiver(folder: &Path, port: u16, answer: &str, tls: &[&Path]) -> Result<(Process, Lines)> {
+/// A receiver that answers as told.
+fn receiver(folder: &Path, port: u16, answer: &str) -> Result<(Process, Lines)> {
     let mut python = Command::new(workspace().join("target/servers/bin/python"));
     python.arg(workspace().join("tests/live/servers/otlp/receiver.py"));
-    python.arg(port.to_string()).arg(answer).args(tls);
+    python.arg(port.to_string()).arg(answer);
     let (process, lines) =
         Process::start_with_lines(&format!("otlp-{answer}"), &mut python, folder)?;
     let line = lines.next().with_context(|| process.log())?;
@@ -64,7 +64,7 @@ fn a_refusal_is_a_log_record_in_the_trace_of_the_request() -> Result<()> {
     let endpoint = format!("http://127.0.0.1:{port}");
     let stage =
         Stage::new("otlp", &["--otlp-endpoint", &endpoint, "--otlp-headers", "x-key=s3cret"])?;
-    let (_receiver, lines) = receiver(&stage.folder, port, "ok", &[])?;
+    let (_receiver, lines) = receiver(&stage.folder, port, "ok")?;
     refused(&stage, "/reject/403")?;
     let records = until(&lines, "/reject/403")?;
     let record = records.last().context("one came")?;
@@ -97,14 +97,14 @@ fn a_receiver_that_is_down_gets_its_records_when_it_is_back() -> Result<()> {
     refused(&stage, "/reject/403/second")?;
     // Long enough for more than one try in vain.
     std::thread::sleep(Duration::from_secs(4));
-    let (receiver, lines) = receiver(&stage.folder, port, "ok", &[])?;
+    let (receiver, lines) = receiver(&stage.folder, port, "ok")?;
     let records = until(&lines, "/reject/403/second")?;
     ensure!(records.len() == 2, "each once: {records:#?}");
     // Away again, and back.
     drop(receiver);
     refused(&stage, "/reject/403/third")?;
     std::thread::sleep(Duration::from_secs(2));
-    let (_receiver, lines) = self::receiver(&stage.folder, port, "ok", &[])?;
+    let (_receiver, lines) = self::receiver(&stage.folder, port, "ok")?;
     until(&lines, "/reject/403/third")?;
     stage.agent.wait_for_metrics("three records to be sent", |metrics| {
         let count = |result| {
@@ -126,7 +126,7 @@ fn a_slow_receiver_and_one_that_refuses_hold_up_nothing() -> Result<()> {
         let endpoint = format!("http://127.0.0.1:{port}");
         let name = format!("otlp-{answer}");
         let stage = Stage::new(&name, &["--otlp-endpoint", &endpoint])?;
-        let (_receiver, lines) = receiver(&stage.folder, port, answer, &[])?;
+        let (_receiver, lines) = receiver(&stage.folder, port, answer)?;
         for _ in 0..200 {
             refused(&stage, "/reject/403")?;
         }
@@ -141,49 +141,6 @@ fn a_slow_receiver_and_one_that_refuses_hold_up_nothing() -> Result<()> {
                 Ok((count(&stage, "failed")? >= 200).then_some(()))
             })?;
             ensure!(count(&stage, "sent")? == 0);
-        }
-    }
-    Ok(())
-}
-
-#[test]
-fn tls_is_checked_against_the_given_certificate() -> Result<()> {
-    let port = free_port()?;
-    let folder = wstap_tests::scratch("otlp-certificates")?;
-    let own = folder.join("openssl.cnf");
-    std::fs::write(&own, "[req]\ndistinguished_name = dn\n[dn]\n")?;
-    // A certificate of its own name, with its key; signed by itself, or by another one.
-    let make = |name: &str, extensions: &[&str], by: Option<&str>| -> Result<()> {
-        let file = |name: &str, what: &str| folder.join(format!("{name}{what}.pem"));
-        let mut openssl = Command::new("openssl");
-        openssl.args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]);
-        openssl.arg("-config").arg(&own).args(["-subj", &format!("/CN={name}")]);
-        extensions.iter().for_each(|extension| {
-            openssl.args(["-addext", extension]);
-        });
-        if let Some(by) = by {
-            openssl.arg("-CA").arg(file(by, "")).arg("-CAkey").arg(file(by, "-key"));
-        }
-        openssl.arg("-out").arg(file(name, "")).arg("-keyout").arg(file(name, "-key"));
-        let output = openssl.output()?;
-        ensure!(output.status.success(), "{output:?}");
-        Ok(())
-    };
-    make("ca", &["basicConstraints=critical,CA:TRUE"], None)?;
-    make("other", &["basicConstraints=critical,CA:TRUE"], None)?;
-    make("server", &["basicConstraints=CA:FALSE", "subjectAltName=DNS:localhost"], Some("ca"))?;
-    let (cert, key) = (folder.join("server.pem"), folder.join("server-key.pem"));
-    let endpoint = format!("https://localhost:{port}");
-    for (ca, is_trusted) in [("ca.pem", true), ("other.pem", false)] {
-        let ca = folder.join(ca);
-        let ca = ca.to_string_lossy();
-        let stage = Stage::new("otlp-tls", &["--otlp-endpoint", &endpoint, "--otlp-ca", &ca])?;
-        let (_receiver, lines) = receiver(&stage.folder, port, "ok", &[&cert, &key])?;
-        refused(&stage, "/reject/403")?;
-        if is_trusted {
-            until(&lines, "/reject/403")?;
-        } else {
-            ensure!(lines.next_within(Duration::from_secs(4)).is_none(), "sent to a stranger");
         }
     }
     Ok(())
