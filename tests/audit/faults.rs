@@ -75,6 +75,33 @@ impl Fault {
             Self::NoRoute => one("handshake fail route-not-found"),
         }
     }
+
+    /// The cause of what is found.
+    pub(crate) fn cause(self, proxy: Proxy) -> Option<String> {
+        let found = self.found(proxy).into_iter().next()?;
+        found.rsplit_once(' ').map(|(_, cause)| cause.to_owned())
+    }
+
+    /// What lint is known to say instead of the cause: nothing about what only the backend or a client can know, nothing yet
+    /// about most of Caddy's header_up, and of a literal name that it is another host's.
+    pub(crate) fn lint_says_instead(self, proxy: Proxy) -> Option<&'static str> {
+        match (self, proxy) {
+            (
+                Self::PathCut
+                | Self::CookieLost
+                | Self::SubprotocolLost
+                | Self::ExtensionsLost
+                | Self::SmallHeads
+                | Self::NoBackend
+                | Self::NoRoute,
+                _,
+            ) => Some(""),
+            (Self::UpgradeLost | Self::ConnectionLost, Proxy::Caddy) => None,
+            (_, Proxy::Caddy) => Some(""),
+            (Self::PortDropped, Proxy::Haproxy | Proxy::Envoy) => Some("host-rewritten"),
+            _ => None,
+        }
+    }
 }
 
 /// The audit of a front with this fault.

@@ -5,6 +5,7 @@
 
 #![expect(clippy::indexing_slicing, reason = "a test that ends there has found something")]
 
+mod agreement;
 mod chains;
 mod faults;
 mod options;

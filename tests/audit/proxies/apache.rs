@@ -1,4 +1,5 @@
 use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use wstap_tests::process::Process;
@@ -25,7 +26,7 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault::NoBackend,
 ];
 
-pub(super) fn start(stage: &Stage, fronts: Fronts<'_>) -> Result<Process> {
+pub(super) fn configure(stage: &Stage, fronts: Fronts<'_>) -> Result<PathBuf> {
     let place = place(stage).display();
     let mut text = format!(
         "ServerRoot {place}\nServerName {HOST}\nPidFile {place}/apache.pid\nDefaultRuntimeDir {place}\n\
@@ -90,6 +91,10 @@ pub(super) fn start(stage: &Stage, fronts: Fronts<'_>) -> Result<Process> {
     }
     let file = stage.folder.join("apache.conf");
     std::fs::write(&file, text)?;
+    Ok(file)
+}
+
+pub(super) fn start(stage: &Stage, file: &Path) -> Result<Process> {
     let mut apache = administrators("apache2");
     Process::start("apache", apache.arg("-DFOREGROUND").arg("-f").arg(file), &stage.folder)
 }

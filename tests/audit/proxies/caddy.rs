@@ -1,4 +1,5 @@
 use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use wstap_tests::process::Process;
@@ -26,7 +27,7 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault::NoBackend,
 ];
 
-pub(super) fn start(stage: &Stage, fronts: Fronts<'_>) -> Result<Process> {
+pub(super) fn configure(stage: &Stage, fronts: Fronts<'_>) -> Result<PathBuf> {
     let mut text =
         "{\nadmin off\nauto_https off\npersist_config off\nservers {\nprotocols h1 h2\n}\n"
             .to_owned();
@@ -73,6 +74,10 @@ pub(super) fn start(stage: &Stage, fronts: Fronts<'_>) -> Result<Process> {
     }
     let file = stage.folder.join("Caddyfile");
     std::fs::write(&file, text)?;
+    Ok(file)
+}
+
+pub(super) fn start(stage: &Stage, file: &Path) -> Result<Process> {
     let mut caddy = packaged("caddy");
     caddy.args(["run", "--adapter", "caddyfile", "--config"]).arg(file);
     // It keeps its state in the home of its user.

@@ -1,3 +1,5 @@
+use std::path::{Path, PathBuf};
+
 use anyhow::Result;
 use serde_json::{Value, json};
 use wstap_tests::process::Process;
@@ -24,7 +26,7 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault::NoBackend,
 ];
 
-pub(super) fn start(stage: &Stage, fronts: Fronts<'_>) -> Result<Process> {
+pub(super) fn configure(stage: &Stage, fronts: Fronts<'_>) -> Result<PathBuf> {
     let listeners: Vec<Value> =
         fronts.iter().map(|(fault, front)| listener(stage, *fault, front.port())).collect();
     let configuration = json!({ "static_resources": {
@@ -33,6 +35,10 @@ pub(super) fn start(stage: &Stage, fronts: Fronts<'_>) -> Result<Process> {
     } });
     let file = stage.folder.join("envoy.json");
     std::fs::write(&file, configuration.to_string())?;
+    Ok(file)
+}
+
+pub(super) fn start(stage: &Stage, file: &Path) -> Result<Process> {
     let mut envoy = packaged("envoy");
     envoy.arg("-c").arg(file).args(["--concurrency", "1", "--use-dynamic-base-id", "-l", "error"]);
     Process::start("envoy", envoy.current_dir(&stage.folder), &stage.folder)

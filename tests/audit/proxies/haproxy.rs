@@ -1,4 +1,5 @@
 use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use wstap_tests::process::Process;
@@ -26,7 +27,7 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault::NoBackend,
 ];
 
-pub(super) fn start(stage: &Stage, fronts: Fronts<'_>) -> Result<Process> {
+pub(super) fn configure(stage: &Stage, fronts: Fronts<'_>) -> Result<PathBuf> {
     let mut text = format!(
         "global\nmaxconn 512\ntune.ssl.default-dh-param 2048\ndefaults\nmode http\nretries 0\ntimeout connect 5s\n\
          timeout client 60s\ntimeout server 60s\nbackend app\ntimeout tunnel 60s\nserver only {backend}\n\
@@ -79,6 +80,10 @@ pub(super) fn start(stage: &Stage, fronts: Fronts<'_>) -> Result<Process> {
     }
     let file = stage.folder.join("haproxy.cfg");
     std::fs::write(&file, text)?;
+    Ok(file)
+}
+
+pub(super) fn start(stage: &Stage, file: &Path) -> Result<Process> {
     let mut haproxy = administrators("haproxy");
     Process::start("haproxy", haproxy.arg("-db").arg("-f").arg(file), &stage.folder)
 }

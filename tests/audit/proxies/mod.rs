@@ -8,7 +8,7 @@ mod nginx;
 mod traefik;
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Result;
@@ -32,6 +32,9 @@ pub(crate) enum Proxy {
 pub(crate) type Fronts<'a> = &'a [(Fault, SocketAddr)];
 
 impl Proxy {
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Nginx, Self::Haproxy, Self::Apache, Self::Caddy, Self::Traefik, Self::Envoy];
+
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Nginx => "nginx",
@@ -56,15 +59,32 @@ impl Proxy {
     }
 }
 
+/// Writes its configuration with these fronts.
+pub(crate) fn configure(proxy: Proxy, stage: &Stage, fronts: Fronts<'_>) -> Result<PathBuf> {
+    match proxy {
+        Proxy::Nginx => nginx::configure(stage, fronts),
+        Proxy::Haproxy => haproxy::configure(stage, fronts),
+        Proxy::Apache => apache::configure(stage, fronts),
+        Proxy::Caddy => caddy::configure(stage, fronts),
+        Proxy::Traefik => traefik::configure(stage, fronts),
+        Proxy::Envoy => envoy::configure(stage, fronts),
+    }
+}
+
 /// Starts it with these fronts.
 pub(crate) fn start(proxy: Proxy, stage: &Stage, fronts: Fronts<'_>) -> Result<Process> {
+    run_file(proxy, stage, &configure(proxy, stage, fronts)?)
+}
+
+/// Starts it with a configuration that is there.
+pub(crate) fn run_file(proxy: Proxy, stage: &Stage, file: &Path) -> Result<Process> {
     match proxy {
-        Proxy::Nginx => nginx::start(stage, fronts),
-        Proxy::Haproxy => haproxy::start(stage, fronts),
-        Proxy::Apache => apache::start(stage, fronts),
-        Proxy::Caddy => caddy::start(stage, fronts),
-        Proxy::Traefik => traefik::start(stage, fronts),
-        Proxy::Envoy => envoy::start(stage, fronts),
+        Proxy::Nginx => nginx::start(stage, file),
+        Proxy::Haproxy => haproxy::start(stage, file),
+        Proxy::Apache => apache::start(stage, file),
+        Proxy::Caddy => caddy::start(stage, file),
+        Proxy::Traefik => traefik::start(stage, file),
+        Proxy::Envoy => envoy::start(stage, file),
     }
 }
 

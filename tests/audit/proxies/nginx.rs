@@ -1,4 +1,5 @@
 use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use wstap_tests::process::Process;
@@ -29,7 +30,7 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault::NoBackend,
 ];
 
-pub(super) fn start(stage: &Stage, fronts: Fronts<'_>) -> Result<Process> {
+pub(super) fn configure(stage: &Stage, fronts: Fronts<'_>) -> Result<PathBuf> {
     let place = place(stage).display();
     let mut text = format!(
         "daemon off;\npid {place}/nginx.pid;\nworker_processes 1;\nevents {{ }}\nhttp {{\naccess_log off;\n\
@@ -92,6 +93,10 @@ pub(super) fn start(stage: &Stage, fronts: Fronts<'_>) -> Result<Process> {
     text.push_str("}\n");
     let file = stage.folder.join("nginx.conf");
     std::fs::write(&file, text)?;
+    Ok(file)
+}
+
+pub(super) fn start(stage: &Stage, file: &Path) -> Result<Process> {
     let mut nginx = administrators("nginx");
     nginx.arg("-c").arg(file).args(["-e", "stderr", "-p"]).arg(&stage.folder);
     Process::start("nginx", &mut nginx, &stage.folder)

@@ -1,3 +1,5 @@
+use std::path::{Path, PathBuf};
+
 use anyhow::Result;
 use serde_json::{Map, Value, json};
 use wstap_tests::process::Process;
@@ -23,7 +25,7 @@ pub(super) const FAULTS: &[Fault] = &[
 ];
 
 /// YAML, as which JSON counts too.
-pub(super) fn start(stage: &Stage, fronts: Fronts<'_>) -> Result<Process> {
+pub(super) fn configure(stage: &Stage, fronts: Fronts<'_>) -> Result<PathBuf> {
     let (mut points, mut routers, mut middlewares) = (Map::new(), Map::new(), Map::new());
     let mut services = Map::new();
     for (fault, front) in fronts {
@@ -90,6 +92,10 @@ pub(super) fn start(stage: &Stage, fronts: Fronts<'_>) -> Result<Process> {
     });
     let file = stage.folder.join("traefik.yaml");
     std::fs::write(&file, fixed.to_string())?;
+    Ok(file)
+}
+
+pub(super) fn start(stage: &Stage, file: &Path) -> Result<Process> {
     let mut traefik = packaged("traefik");
     traefik.arg(format!("--configFile={}", file.display()));
     Process::start("traefik", traefik.current_dir(&stage.folder), &stage.folder)
