@@ -87,7 +87,10 @@ fn an_unknown_key_is_refused_with_its_line_and_the_nearest_key() {
         );
     }
     let error = parse("zzz = 1").unwrap_err().to_string();
-    assert!(error.contains("the keys are handshake-timeout, allow-origin, socket"), "{error}");
+    assert!(
+        error.contains("the keys are handshake-timeout, allow-origin, answer-text, socket"),
+        "{error}"
+    );
     assert!(parse("[metrics]\naddr = 1").is_err());
 }
 
