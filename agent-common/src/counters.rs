@@ -23,6 +23,10 @@ pub enum Counter {
     /// Requests that were not told, nor was what followed them, because the ring was crowded. Of a GET it was not looked
     /// whether it is a handshake.
     Shed = 8,
+    /// TLS connections whose socket was found.
+    TlsBound = 9,
+    /// Matches of a TLS connection with a socket that contradict an earlier one, which stands.
+    TlsContradicted = 10,
 }
 
 impl Counter {
@@ -37,6 +41,8 @@ impl Counter {
         Self::Found,
         Self::Unread,
         Self::Shed,
+        Self::TlsBound,
+        Self::TlsContradicted,
     ];
 }
 

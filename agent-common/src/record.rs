@@ -33,6 +33,8 @@ pub enum Kind {
     /// After a 101: a FIN of a half passed ahead of bytes that are still to come. TCP takes it once they have, and no
     /// other packet need tell of it. The content is a [`Summary`].
     EarlyFin = 8,
+    /// The socket of a connection of the TLS family was found: the record's addresses and ports are its own. No content.
+    Bound = 9,
 }
 
 impl Kind {
@@ -47,6 +49,7 @@ impl Kind {
             6 => Some(Self::Found),
             7 => Some(Self::Owner),
             8 => Some(Self::EarlyFin),
+            9 => Some(Self::Bound),
             _ => None,
         }
     }
@@ -69,6 +72,9 @@ pub mod flags {
     /// With [`TUNNEL`]: the connection's 101 was not seen; [`super::Summary::opened_ns`] says since when
     /// its frames are followed.
     pub const FOUND: u8 = 64;
+    /// The bytes are the plaintext of a TLS connection, taken at its library. Records have no addresses and ports but
+    /// [`super::Kind::Bound`].
+    pub const TLS: u8 = 128;
 }
 
 /// Values of [`Record::role`].

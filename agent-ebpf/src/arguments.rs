@@ -19,6 +19,9 @@ pub const KERNEL: u32 = 128;
 /// Its half stays with the walk for the rest of the connection.
 pub const STAYS: u32 = 256;
 
+/// Of a TLS library's call: the bytes are plaintext, and no socket is known.
+pub const TLS: u32 = 512;
+
 /// Two words in one, the first in the upper half: a global function takes five arguments.
 #[inline(always)]
 pub const fn pair(first: u32, second: u32) -> u64 {

@@ -56,3 +56,12 @@ pub fn add(word: &mut u32, number: u32) {
         );
     }
 }
+
+/// As [`add`], to a long word.
+#[inline(always)]
+pub fn add_long(word: &mut u64, number: u64) {
+    // SAFETY: as above.
+    unsafe {
+        core::arch::asm!("lock *(u64 *)({word} + 0) += {number}", word = in(reg) word, number = in(reg) number);
+    }
+}

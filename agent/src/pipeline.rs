@@ -261,6 +261,7 @@ impl Path {
             hooks: settings.hooks,
             cgroup: cgroup.clone(),
             ring_bytes: settings.ring_bytes,
+            tls: settings.tls.clone(),
         };
         let (kernel, ring, log) = Kernel::attach(&wanted)?;
         kernel::close_memory();

@@ -32,6 +32,7 @@ mod script;
 mod segments;
 mod stage;
 mod tail;
+mod tls;
 mod top;
 mod truth;
 mod vanished;

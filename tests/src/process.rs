@@ -15,6 +15,14 @@ use crate::{PATIENCE, wait_for};
 /// How long a program may take to end after SIGTERM before it is killed.
 const GRACE: Duration = Duration::from_secs(3);
 
+/// A program that Debian installs where only an administrator's path leads.
+pub fn administrators(program: &str) -> Command {
+    let mut command = Command::new(program);
+    let path = std::env::var("PATH").unwrap_or_default();
+    command.env("PATH", format!("{path}:/usr/sbin"));
+    command
+}
+
 /// A started program. Dropping it sends SIGTERM, then SIGKILL.
 #[derive(Debug)]
 pub struct Process {

@@ -4,3 +4,4 @@
 mod cgroup_skb;
 mod probe;
 mod sock_ops;
+mod tls;

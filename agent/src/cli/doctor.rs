@@ -12,6 +12,7 @@ use super::{DoctorArgs, Pipeline, print};
 use crate::{
     config::Settings,
     doctor::{self, Check, Facts, Status},
+    kernel::tls,
     sink::render::Format,
 };
 
@@ -23,12 +24,18 @@ struct Report<'a> {
 }
 
 pub(super) fn run(args: DoctorArgs, pipeline: Pipeline) -> anyhow::Result<bool> {
-    let settings = Settings::resolve(args.options.into(), args.file.config.as_deref())?;
+    let mut settings = Settings::resolve(args.options.into(), args.file.config.as_deref())?;
     // Before our own programs are among the others.
     let facts = Facts::read(settings.cgroup.as_deref(), settings.ring_bytes);
     let mut checks = doctor::host(&facts);
+    let processes = tls::look();
+    if !settings.tls.wanted.is_on() {
+        // To see whether the family could be had, and what it would cost; nobody is looked into.
+        settings.tls.wanted = tls::Wanted::Named(Vec::new());
+    }
     let (capture, can_capture) = doctor::capture(&(pipeline.self_test)(&settings));
     checks.extend(capture);
+    checks.push(doctor::tls_processes(&processes));
     let text = match Format::of_stdout(args.output.json) {
         Format::Json => serde_json::to_string(&Report { can_capture, checks: &checks })? + "\n",
         Format::Text { colour, .. } => text(&checks, can_capture, colour),

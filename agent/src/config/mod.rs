@@ -19,7 +19,10 @@ pub use options::{CaptureOptions, ConfigFile, JudgeOptions, ServeOptions};
 pub use policy::OriginPolicy;
 pub use sinks::{EventsWanted, OtlpSettings, SinkOptions, SinkSettings};
 
-use crate::{event::RoleName, kernel::Hooks};
+use crate::{
+    event::RoleName,
+    kernel::{Hooks, tls},
+};
 
 /// The file that is read when it exists and `--config` names no other.
 pub const DEFAULT_FILE: &str = "/etc/wstap/config.toml";
@@ -47,6 +50,8 @@ const MAX_PATHS: usize = 1_000;
 /// takes the places of what is there.
 const WORKLOAD_GRACE: std::ops::RangeInclusive<Duration> =
     Duration::from_secs(1)..=Duration::from_secs(24 * 3600);
+/// The share of a processor, in percent, that TLS probes in one process may take.
+const TLS_BUDGET: std::ops::RangeInclusive<f64> = 0.1..=100.0;
 /// The most pod labels on an event: each is some bytes of every event and of every container that is remembered.
 const MAX_POD_LABELS: usize = 16;
 
@@ -151,6 +156,8 @@ pub struct Settings {
     pub roles: Vec<RoleName>,
     /// Which hooks to use.
     pub hooks: Hooks,
+    /// Whose TLS is looked into, and what that may cost.
+    pub tls: tls::Settings,
     /// The cgroup v2 directory to attach to; found in /proc/mounts when `None`.
     pub cgroup: Option<PathBuf>,
     /// The container runtime's CRI socket; without it containers and pods have no names.
@@ -173,8 +180,17 @@ impl Settings {
     /// `file` is the one asked for; without it [`DEFAULT_FILE`] is read when it exists.
     pub fn resolve(flags: ServeOptions, file: Option<&Path>) -> Result<Self, ConfigError> {
         let options = flags.or(file::read(file)?);
-        let CaptureOptions { judge, socket, hooks, cgroup, cri_socket, pod_labels, ring_bytes } =
-            options.capture;
+        let CaptureOptions {
+            judge,
+            socket,
+            hooks,
+            tls,
+            tls_budget,
+            cgroup,
+            cri_socket,
+            pod_labels,
+            ring_bytes,
+        } = options.capture;
         let within = |holds: bool, option, value: &dyn fmt::Debug, bounds| {
             let refused =
                 || ConfigError::OutOfBounds { option, value: format!("{value:?}"), bounds };
@@ -189,6 +205,8 @@ impl Settings {
         within(max_paths <= MAX_PATHS, "max-paths", &max_paths, "0 to 1000")?;
         let grace = options.workload_grace.unwrap_or(DEFAULT_WORKLOAD_GRACE);
         within(WORKLOAD_GRACE.contains(&grace), "workload-grace", &grace, "1s to 24h")?;
+        let tls_budget = tls_budget.unwrap_or(tls::BUDGET * 100.0);
+        within(TLS_BUDGET.contains(&tls_budget), "tls-budget", &tls_budget, "0.1 to 100")?;
         let keys = pod_labels.len();
         within(keys <= MAX_POD_LABELS, "pod-labels", &format_args!("{keys} keys"), "0 to 16 keys")?;
         if !pod_labels.is_empty() && cri_socket.is_none() {
@@ -205,6 +223,7 @@ impl Settings {
             answer_text: judge.answer_text.unwrap_or(true),
             roles: if options.roles.is_empty() { vec![RoleName::Server] } else { options.roles },
             hooks: hooks.unwrap_or_default(),
+            tls: tls::Settings { wanted: tls.unwrap_or_default(), budget: tls_budget / 100.0 },
             cgroup,
             cri_socket,
             pod_labels,
@@ -234,6 +253,8 @@ impl fmt::Display for Settings {
             self.policy.patterns().iter().map(|pattern| toml_text(pattern)).collect();
         writeln!(f, "allow-origin = [{}]", patterns.join(", "))?;
         writeln!(f, "hooks = \"{}\"", self.hooks.name())?;
+        writeln!(f, "tls = {}", toml_text(&self.tls.wanted.to_string()))?;
+        writeln!(f, "tls-budget = {:?}", self.tls.budget * 100.0)?;
         if let Some(cgroup) = &self.cgroup {
             writeln!(f, "cgroup = {}", toml_text(&cgroup.to_string_lossy()))?;
         }

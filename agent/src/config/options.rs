@@ -9,7 +9,11 @@ use clap::Args;
 use serde::Deserialize;
 
 use super::SinkOptions;
-use crate::{event::RoleName, http::mark, kernel::Hooks};
+use crate::{
+    event::RoleName,
+    http::mark,
+    kernel::{Hooks, tls},
+};
 
 /// Which configuration file to read.
 #[derive(Args, Clone, Debug, Default)]
@@ -51,6 +55,14 @@ pub struct CaptureOptions {
     /// the kernel has them]
     #[arg(long, value_name = "FAMILY", env = "WSTAP_HOOKS")]
     pub hooks: Option<Hooks>,
+    /// Whose TLS to look into, by uprobes on TLS libraries: off, auto (processes that listen), or names of
+    /// processes; it costs each of their TLS reads and writes about 2 us [default: off]
+    #[arg(long, value_name = "off|auto|NAME,...", env = "WSTAP_TLS")]
+    pub tls: Option<tls::Wanted>,
+    /// The share of one processor that the TLS probes in one process may take, in percent; above it the process is
+    /// let go for 30 s [default: 2]
+    #[arg(long, value_name = "PERCENT", env = "WSTAP_TLS_BUDGET")]
+    pub tls_budget: Option<f64>,
     /// The cgroup v2 directory to attach to [default: the mount found in /proc/mounts]
     #[arg(long, value_name = "PATH", env = "WSTAP_CGROUP")]
     pub cgroup: Option<PathBuf>,
@@ -124,6 +136,8 @@ impl CaptureOptions {
             judge: self.judge.or(weaker.judge),
             socket: self.socket.or(weaker.socket),
             hooks: self.hooks.or(weaker.hooks),
+            tls: self.tls.or(weaker.tls),
+            tls_budget: self.tls_budget.or(weaker.tls_budget),
             cgroup: self.cgroup.or(weaker.cgroup),
             cri_socket: self.cri_socket.or(weaker.cri_socket),
             pod_labels: either(self.pod_labels, weaker.pod_labels),

@@ -13,7 +13,7 @@ mod tests;
 use serde::Serialize;
 
 pub use self::{
-    capture::{Attached, capture},
+    capture::{Attached, capture, tls_processes},
     checks::host,
     facts::Facts,
 };

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::{AuditMark, ClosedBy, ClosureEvent, HandshakeEvent, Initiator, Policy, RoleName};
 use crate::{
-    diagnose::{Verdict, ending::Why, scheme},
+    diagnose::{Scheme, Verdict, ending::Why, scheme},
     handshake::{Answer, CloseBy, Closure, End, Exchange, Role},
     http::{Headers, bounded},
 };
@@ -49,7 +49,11 @@ impl HandshakeEvent {
             forwarded_proto: request.headers.first("x-forwarded-proto").map(bounded),
             forwarded_host: request.headers.first("x-forwarded-host").map(bounded),
             server: verdict.server,
-            scheme: scheme(request),
+            scheme: if exchange.connection.is_tls() && exchange.connection.role == Role::Server {
+                Scheme::Wss
+            } else {
+                scheme(request)
+            },
             policy,
             duration_us: exchange.duration.as_micros().try_into().unwrap_or(u64::MAX),
             local,

@@ -14,6 +14,7 @@ mod pairing;
 mod pending;
 mod service;
 mod tunnel;
+mod unbound;
 mod values;
 
 #[cfg(test)]

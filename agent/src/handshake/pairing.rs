@@ -15,6 +15,7 @@ use super::{
     open::{TUNNELS_MAX, Tunnels},
     pending::{Pending, Settled, Why},
     tunnel::{self, Tunnel},
+    unbound::Unbound,
     values::{address, exchange, remembered, role_of, switched, wall},
 };
 use crate::assemble::{Listener, bounded};
@@ -58,6 +59,8 @@ pub struct Counters {
     pub dropped_listener_segments: u64,
     /// HTTP/2 connections.
     pub h2: H2Connections,
+    /// Handshakes over TLS that went on without the addresses of their socket.
+    pub tls_without_socket: u64,
 }
 
 /// Pairs requests with answers and follows accepted connections to their end.
@@ -73,6 +76,7 @@ pub struct Pairing {
     closing: VecDeque<(Record, Summary)>,
     listener: Listener,
     holders: LruCache<u64, Arc<Holder>>,
+    unbound: Unbound,
     counters: Counters,
 }
 
@@ -89,6 +93,7 @@ impl Pairing {
             closing: VecDeque::new(),
             listener: Listener::default(),
             holders: bounded(HOLDERS_MAX),
+            unbound: Unbound::default(),
             counters: Counters::default(),
         }
     }
@@ -113,6 +118,7 @@ impl Pairing {
         Counters {
             dropped_listener_segments: self.listener.dropped(),
             evicted_tunnels: self.tunnels.evicted(),
+            tls_without_socket: self.unbound.without,
             ..self.counters
         }
     }
@@ -167,12 +173,27 @@ impl Pairing {
             }
             Some(Kind::Owner) => match Owner::read_from_prefix(content) {
                 Ok((owner, _)) => {
-                    let holder = Holder::new(&owner, record.flags & flags::UNIX != 0);
+                    let holder = Holder::new(&owner, record.flags);
                     self.holders.put(record.cookie, Arc::new(holder));
                 }
                 Err(_) => self.counters.undecodable += 1,
             },
+            Some(Kind::Bound) => self.bound(record, out),
             None => self.counters.undecodable += 1,
+        }
+    }
+
+    /// The socket of a TLS connection was found.
+    fn bound(&mut self, record: &Record, out: Out<'_>) {
+        let local = address(record.local_addr, record.local_port);
+        let peer = address(record.peer_addr, record.peer_port);
+        let under_way = self.candidates.touch(record.cookie).map(|state| &mut state.connection);
+        let open = self.tunnels.peek_mut(record.cookie).map(|tunnel| &mut tunnel.connection);
+        for connection in under_way.into_iter().chain(open) {
+            (connection.local, connection.peer) = (local, peer);
+        }
+        for exchange in self.unbound.bound(record.cookie, local, peer) {
+            out(Observation::Exchange(exchange));
         }
     }
 
@@ -211,7 +232,7 @@ impl Pairing {
             self.counters.h2.count(connection.role, offer);
         }
         self.counters.truncated_heads += u64::from(truncated);
-        self.tell(&connection, settled, out);
+        self.tell(&connection, settled, record.time_ns, out);
         if let Some(switched) = switched_to {
             let handshake = remembered(&switched.request);
             out(Observation::Switched(switched));
@@ -306,13 +327,15 @@ impl Pairing {
 
     /// The connection that a record is about.
     fn connection(&mut self, record: &Record) -> Connection {
+        let unknown = || (record.flags & flags::TLS != 0).then(|| Arc::new(Holder::unknown_tls()));
+        let holder = self.holders.get(&record.cookie).cloned().or_else(unknown);
         Connection {
             cookie: record.cookie,
             role: role_of(record),
             local: address(record.local_addr, record.local_port),
             peer: address(record.peer_addr, record.peer_port),
             cgroup: record.cgroup,
-            holder: self.holders.get(&record.cookie).cloned(),
+            holder,
         }
     }
 
@@ -359,6 +382,9 @@ impl Pairing {
     /// The time is `now_ns`, by the records' clock: settles what waited long enough.
     pub fn tick(&mut self, now_ns: u64, out: Out<'_>) {
         self.settle_closed(now_ns, out);
+        while let Some(exchange) = self.unbound.expired(now_ns) {
+            out(Observation::Exchange(exchange));
+        }
         while let Some((cookie, summary)) = self.tunnels.half_closed(now_ns) {
             self.close(cookie, &summary, now_ns, true, out);
         }
@@ -397,6 +423,9 @@ impl Pairing {
             self.settle(cookie, if ended { Why::Ended } else { Why::Abandoned }, now_ns, out);
             self.candidates.forget(cookie);
         }
+        while let Some(exchange) = self.unbound.expired(u64::MAX) {
+            out(Observation::Exchange(exchange));
+        }
     }
 
     /// Settles a connection's candidate with what is known now, and says how many handshakes were told.
@@ -422,14 +451,19 @@ impl Pairing {
             let answered = matches!(&done.answer, Answer::Response(head) if head.status == 101);
             let opening = if answered { Some(opening.take().unwrap_or_default()) } else { None };
             let exchange = exchange(&connection, done, opening, self.wall_offset_ns);
-            out(Observation::Exchange(exchange));
+            if let Some(exchange) = self.unbound.pass(now, exchange) {
+                out(Observation::Exchange(exchange));
+            }
         }
         told
     }
 
-    fn tell(&self, connection: &Connection, settled: Vec<Settled>, out: Out<'_>) {
+    fn tell(&mut self, connection: &Connection, settled: Vec<Settled>, now: u64, out: Out<'_>) {
         for done in settled {
-            out(Observation::Exchange(exchange(connection, done, None, self.wall_offset_ns)));
+            let exchange = exchange(connection, done, None, self.wall_offset_ns);
+            if let Some(exchange) = self.unbound.pass(now, exchange) {
+                out(Observation::Exchange(exchange));
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use wstap_common::record::Owner;
+use wstap_common::record::{Owner, flags};
 
 use super::{Connection, Role};
 
@@ -16,6 +16,8 @@ pub struct Holder {
     pub comm: String,
     /// Of a unix socket: the server's name for it, a path or `@` and an abstract name; empty without one.
     pub unix: Option<Box<str>>,
+    /// What was seen is the plaintext of a TLS connection, at its library.
+    pub tls: bool,
 }
 
 /// Who answers: what its connections have in common.
@@ -25,7 +27,7 @@ pub enum Service {
     Tcp(SocketAddr),
     /// A unix socket's name.
     Unix(Box<str>),
-    /// A unix socket without one: this connection alone.
+    /// A unix socket without one, or a TLS connection whose socket is not known: this connection alone.
     Unnamed(u64),
 }
 
@@ -35,6 +37,7 @@ impl Connection {
         match (self.holder.as_ref().and_then(|holder| holder.unix.as_ref()), self.role) {
             (Some(name), _) if name.is_empty() => Service::Unnamed(self.cookie),
             (Some(name), _) => Service::Unix(name.clone()),
+            _ if self.is_unbound() => Service::Unnamed(self.cookie),
             (None, Role::Server) => Service::Tcp(self.local),
             (None, Role::Client) => Service::Tcp(self.peer),
         }
@@ -49,9 +52,12 @@ impl Connection {
     }
 
     /// This host's end and the other one, as events name them: `ip:port`, or `unix:` and the server's name on
-    /// the server's end and none on the client's.
+    /// the server's end and none on the client's; `unknown` for a TLS connection whose socket is not known.
     pub fn ends(&self) -> (String, String) {
         let Some(name) = self.holder.as_ref().and_then(|holder| holder.unix.as_ref()) else {
+            if self.is_unbound() {
+                return ("unknown".to_owned(), "unknown".to_owned());
+            }
             return (self.local.to_string(), self.peer.to_string());
         };
         let (server, client) = (format!("unix:{name}"), "unix:".to_owned());
@@ -63,14 +69,20 @@ impl Connection {
 }
 
 impl Holder {
-    /// As a record tells it; `unix` says that it is a unix socket's.
-    pub(super) fn new(owner: &Owner, unix: bool) -> Self {
+    /// Of a TLS connection whose owner's record was lost.
+    pub(super) fn unknown_tls() -> Self {
+        Self { pid: 0, comm: String::new(), unix: None, tls: true }
+    }
+
+    /// As a record with these flags tells it.
+    pub(super) fn new(owner: &Owner, flags: u8) -> Self {
         let comm = owner.comm.split(|byte| *byte == 0).next().unwrap_or_default();
         let name = owner.name.get(..usize::from(owner.name_len)).unwrap_or_default();
         Self {
             pid: owner.process,
             comm: String::from_utf8_lossy(comm).into_owned(),
-            unix: unix.then(|| socket_name(name).into()),
+            unix: (flags & flags::UNIX != 0).then(|| socket_name(name).into()),
+            tls: flags & flags::TLS != 0,
         }
     }
 }
@@ -114,7 +126,7 @@ mod tests {
             local: "[::]:0".parse().unwrap(),
             peer: "[::]:0".parse().unwrap(),
             cgroup: 0,
-            holder: Some(Arc::new(Holder::new(owner, true))),
+            holder: Some(Arc::new(Holder::new(owner, flags::UNIX))),
         }
     }
 

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Error, OBJECT, Settings, is_whole_tree, load_error, log,
     probes::{self, Sockets},
-    program, program_error,
+    program, program_error, tls,
 };
 
 /// Which hooks are asked for.
@@ -49,11 +49,11 @@ impl Hooks {
 /// A family of hooks and what it does here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Family {
-    /// `cgroup` or `probe`.
+    /// `cgroup`, `probe` or `tls`.
     pub name: &'static str,
-    /// What it sees: `tcp`, `unix`, `tcp,unix`; nothing when it is not used.
+    /// What it sees: `tcp`, `unix`, `tcp,unix`, `tls`; nothing when it is not used.
     pub sockets: &'static str,
-    /// By which programs: `cgroup_skb`, `fentry`, `kprobe`; nothing when it is not used.
+    /// By which programs: `cgroup_skb`, `fentry`, `kprobe`, `uprobe_multi`, `uprobe`; nothing when it is not used.
     pub means: &'static str,
     /// Why it is used, or is not.
     pub reason: String,
@@ -84,20 +84,53 @@ impl Family {
 
 /// The programs of the cgroup family, as `bpftool prog` shows them.
 pub(super) const CGROUP: [&str; 3] = ["ws_skb_in", "ws_skb_out", "ws_sock_ops"];
+/// Those of the TLS family that find a connection's socket and its end.
+pub(super) const TLS_CGROUP: [&str; 3] = ["wt_skb_in", "wt_skb_out", "wt_sock_ops"];
 
 /// The names of all programs.
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
-    CGROUP.into_iter().chain(probes::names())
+    CGROUP.into_iter().chain(TLS_CGROUP).chain(probes::names())
 }
 
+/// The object, what each family does, and what is attached to the cgroup.
+type OfSockets = (Ebpf, Vec<Family>, Option<CgroupLinks>);
+/// The same, and what watches over the TLS family's processes.
+pub(super) type Attached = (Ebpf, Vec<Family>, Option<CgroupLinks>, Option<tls::Watch>);
+
 /// Loads the object and attaches what is asked for.
-pub(super) fn attach(
-    settings: &Settings,
-) -> Result<(Ebpf, Vec<Family>, Option<CgroupLinks>), Error> {
+pub(super) fn attach(settings: &Settings) -> Result<Attached, Error> {
+    let (mut ebpf, mut families, links) = attach_sockets(settings)?;
+    if !settings.tls.wanted.is_on() {
+        families.push(Family::unused("tls", "--tls off"));
+        return Ok((ebpf, families, links, None));
+    }
+    match tls::Watch::load(OBJECT, &mut ebpf, &settings.tls) {
+        Ok(watch) => {
+            if links.is_some() {
+                attach_cgroup(settings, &mut ebpf, TLS_CGROUP)?;
+            }
+            let hit = watch.price().as_secs_f64() * 1e6;
+            let reason = match &settings.tls.wanted {
+                tls::Wanted::Named(names) if names.is_empty() => format!("--tls would use it; a call costs {hit:.1} us here"),
+                wanted => format!("asked for by --tls {wanted}; a call costs {hit:.1} us here"),
+            };
+            families.push(Family { name: "tls", sockets: "tls", means: watch.means(), reason });
+            Ok((ebpf, families, links, Some(watch)))
+        }
+        // Asked for, and not to be had: the rest is worth having.
+        Err(reason) => {
+            families.push(Family::unused("tls", reason));
+            Ok((ebpf, families, links, None))
+        }
+    }
+}
+
+/// The families that see sockets.
+fn attach_sockets(settings: &Settings) -> Result<OfSockets, Error> {
     match settings.hooks {
         Hooks::Cgroup => {
             let mut ebpf = load(settings, None)?;
-            let links = attach_cgroup(settings, &mut ebpf)?;
+            let links = attach_cgroup(settings, &mut ebpf, CGROUP)?;
             let unused = Family::unused("probe", "--hooks cgroup leaves them out");
             let families = vec![Family::cgroup("asked for by --hooks cgroup"), unused];
             Ok((ebpf, families, Some(links)))
@@ -110,7 +143,7 @@ pub(super) fn attach(
     }
 }
 
-fn auto(settings: &Settings) -> Result<(Ebpf, Vec<Family>, Option<CgroupLinks>), Error> {
+fn auto(settings: &Settings) -> Result<OfSockets, Error> {
     if settings.cgroup.is_none() {
         let why = "no cgroup v2 is mounted";
         let (ebpf, probe) =
@@ -129,7 +162,7 @@ fn auto(settings: &Settings) -> Result<(Ebpf, Vec<Family>, Option<CgroupLinks>),
                 (load(settings, None)?, Family::unused("probe", reason))
             }
         };
-    match attach_cgroup(settings, &mut ebpf) {
+    match attach_cgroup(settings, &mut ebpf, CGROUP) {
         Ok(links) => {
             let cgroup = Family::cgroup("it attaches: stable interfaces, least cost");
             Ok((ebpf, vec![cgroup, probe], Some(links)))
@@ -177,6 +210,8 @@ pub(super) fn load(settings: &Settings, probes: Option<&probes::Kernel>) -> Resu
     log::configure(&mut loader);
     match probes {
         Some(kernel) => kernel.configure(&mut loader),
+        // The TLS family keeps its connections in the same tables.
+        None if settings.tls.wanted.is_on() => {}
         None => probes::leave_out(&mut loader),
     }
     loader.map_max_entries("RECORDS", settings.ring_bytes).load(OBJECT).map_err(load_error)
@@ -191,7 +226,7 @@ fn tick_ns() -> u64 {
 /// What is attached to a cgroup.
 pub(super) struct CgroupLinks {
     skb: Vec<(&'static str, CgroupSkbLinkId)>,
-    sock_ops: SockOpsLinkId,
+    sock_ops: (&'static str, SockOpsLinkId),
 }
 
 impl CgroupLinks {
@@ -202,29 +237,37 @@ impl CgroupLinks {
             // What is not attached any more is what is wanted.
             let _ = program.map(|program| program.detach(link));
         }
-        let program: Result<&mut SockOps, _> = program(ebpf, CGROUP[2]);
-        let _ = program.map(|program| program.detach(self.sock_ops));
+        let (name, link) = self.sock_ops;
+        let program: Result<&mut SockOps, _> = program(ebpf, name);
+        let _ = program.map(|program| program.detach(link));
     }
 }
 
 /// Loads and attaches the cgroup family.
-fn attach_cgroup(settings: &Settings, ebpf: &mut Ebpf) -> Result<CgroupLinks, Error> {
+fn attach_cgroup(
+    settings: &Settings,
+    ebpf: &mut Ebpf,
+    programs: [&'static str; 3],
+) -> Result<CgroupLinks, Error> {
     let folder = settings.cgroup.as_ref().ok_or(Error::NoCgroup2)?;
-    let [skb_in, skb_out, sock_ops] = CGROUP;
+    let [skb_in, skb_out, sock_ops] = programs;
     for name in [skb_in, skb_out] {
         let program: &mut CgroupSkb = program(ebpf, name)?;
         program.load().map_err(program_error(name, "load"))?;
     }
     let program: &mut SockOps = program(ebpf, sock_ops)?;
     program.load().map_err(program_error(sock_ops, "load"))?;
-    attach_to(ebpf, folder)
+    attach_to(ebpf, folder, programs)
 }
 
-/// Attaches the cgroup family, which is loaded.
-pub(super) fn attach_to(ebpf: &mut Ebpf, folder: &Path) -> Result<CgroupLinks, Error> {
+/// Attaches programs that are loaded: for packets that come in, for those that go out, and for sockets.
+pub(super) fn attach_to(
+    ebpf: &mut Ebpf,
+    folder: &Path,
+    [skb_in, skb_out, sock_ops]: [&'static str; 3],
+) -> Result<CgroupLinks, Error> {
     let cgroup = File::open(folder)
         .map_err(|source| Error::Cgroup { path: folder.display().to_string(), source })?;
-    let [skb_in, skb_out, sock_ops] = CGROUP;
     // A bpf_link is always "multi": other programs on the same cgroup keep running.
     let mode = CgroupAttachMode::Single;
     let mut skb = Vec::new();
@@ -236,6 +279,6 @@ pub(super) fn attach_to(ebpf: &mut Ebpf, folder: &Path) -> Result<CgroupLinks, E
         skb.push((name, link));
     }
     let program: &mut SockOps = program(ebpf, sock_ops)?;
-    let sock_ops = program.attach(&cgroup, mode).map_err(program_error(sock_ops, "attach"))?;
-    Ok(CgroupLinks { skb, sock_ops })
+    let link = program.attach(&cgroup, mode).map_err(program_error(sock_ops, "attach"))?;
+    Ok(CgroupLinks { skb, sock_ops: (sock_ops, link) })
 }

@@ -14,7 +14,7 @@ use std::{
 
 use super::{
     Kernel,
-    families::{CgroupLinks, attach_to},
+    families::{CGROUP, CgroupLinks, attach_to},
     is_whole_tree,
     privileges::with_permitted,
 };
@@ -73,7 +73,7 @@ impl Kernel {
             links.detach(&mut ebpf);
         }
         let news = match is_now {
-            Ok(inode) => match with_permitted(|| attach_to(&mut ebpf, &folder.path)) {
+            Ok(inode) => match with_permitted(|| attach_to(&mut ebpf, &folder.path, CGROUP)) {
                 Ok(links) => {
                     (folder.inode, folder.links) = (inode, Some(links));
                     let scope = self

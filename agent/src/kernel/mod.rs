@@ -13,6 +13,7 @@ mod privileges;
 mod probes;
 mod programs;
 mod stats;
+pub mod tls;
 pub mod verifier;
 
 use std::{
@@ -48,6 +49,8 @@ pub struct Settings {
     pub cgroup: Option<PathBuf>,
     /// The ring's size in bytes: a power of two, at least a page.
     pub ring_bytes: u32,
+    /// Whose TLS is looked into.
+    pub tls: tls::Settings,
 }
 
 /// The ring's default size. At about 1 KiB a handshake and role it holds a burst of some 4,000. Its pages are mapped
@@ -129,6 +132,9 @@ pub enum Error {
     /// The probe family cannot be had.
     #[error("the probe hooks cannot be used here: {0}; --hooks auto does without them")]
     Probes(String),
+    /// The thread that attaches to TLS libraries cannot be started.
+    #[error("cannot start a thread: {0}: raise the limit of processes (ulimit -u), or leave out --tls")]
+    Thread(#[source] io::Error),
     /// The object is not what user space expects.
     #[error("the BPF object has no {0} of the kind this binary expects: rebuild wstap")]
     Object(&'static str, #[source] Option<Box<MapError>>),
@@ -141,6 +147,9 @@ pub struct Kernel {
     folder: Option<Mutex<folder::Folder>>,
     counters: PerCpuArray<MapData, u64>,
     families: Vec<Family>,
+    /// Ends the thread that watches over the TLS family's processes.
+    _tls: Option<tls::Stop>,
+    tls_report: tls::Shared,
     /// How many programs are loaded.
     programs: usize,
 }
@@ -152,7 +161,7 @@ impl Kernel {
         if !settings.ring_bytes.is_power_of_two() || settings.ring_bytes < 4096 {
             return Err(Error::RingSize(settings.ring_bytes));
         }
-        let (mut ebpf, families, links) = families::attach(settings)?;
+        let (mut ebpf, families, links, watch) = families::attach(settings)?;
         let folder = links.zip(settings.cgroup.clone());
         let folder = folder.and_then(|(links, path)| folder::Folder::new(path, links));
         let ring = ebpf.take_map("RECORDS").ok_or(Error::Object("RECORDS", None))?;
@@ -160,8 +169,11 @@ impl Kernel {
         let counters = ebpf.take_map("COUNTERS").ok_or(Error::Object("COUNTERS", None))?;
         let counters = PerCpuArray::try_from(counters).map_err(map_error("COUNTERS"))?;
         let log = log::open(&mut ebpf);
+        let tls_report = watch.as_ref().map(tls::Watch::report).unwrap_or_default();
+        let tls = watch.map(tls::start).transpose().map_err(Error::Thread)?;
         let (ebpf, folder) = (Mutex::new(ebpf), folder.map(Mutex::new));
-        let mut kernel = Self { ebpf, folder, counters, families, programs: 0 };
+        let mut kernel =
+            Self { ebpf, folder, counters, families, _tls: tls, tls_report, programs: 0 };
         kernel.programs = kernel.stats().programs.len();
         Ok((kernel, ring, log))
     }
@@ -173,6 +185,11 @@ impl Kernel {
     /// Which hooks see what, and why.
     pub fn families(&self) -> &[Family] {
         &self.families
+    }
+
+    /// What the TLS family does now.
+    pub fn tls(&self) -> tls::Report {
+        self.tls_report.read()
     }
 
     /// One of the kernel half's counters, summed over the CPUs.

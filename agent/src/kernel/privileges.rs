@@ -39,6 +39,9 @@ pub fn close_memory() {
     }
 }
 
+/// What following a mapping to a file that was replaced takes beside them (/proc/PID/map_files, Linux 5.9).
+const FOR_MAPPINGS: CapabilitySet = CapabilitySet::CHECKPOINT_RESTORE;
+
 impl Kernel {
     /// Gives up, for this thread and every one that it starts from now on, all capabilities that an attached agent
     /// does without; answers those that it keeps. To be called while there is no other thread.
@@ -75,4 +78,16 @@ impl Kernel {
         )?;
         Ok(kept)
     }
+}
+
+/// Gives up, for this thread, all capabilities but what attaching uprobes takes: CAP_SYS_PTRACE for binaries of other
+/// mount namespaces and, for perf uprobes, CAP_SYS_ADMIN (a uprobe_multi link of a loaded program takes none).
+pub(super) fn keep_for_probes(perf: bool) -> io::Result<()> {
+    set_no_new_privs(true)?;
+    let admin = if perf { CapabilitySet::SYS_ADMIN } else { CapabilitySet::empty() };
+    let kept = capabilities(None)?.permitted & (FOR_NAMES | FOR_MAPPINGS | admin);
+    clear_ambient_capability_set()?;
+    let inheritable = CapabilitySet::empty();
+    set_capabilities(None, CapabilitySets { effective: kept, permitted: kept, inheritable })?;
+    Ok(())
 }

@@ -8,7 +8,7 @@ use rustix::{
 
 use super::{
     Error, Hooks, RING_BYTES, Settings,
-    families::{CGROUP, load},
+    families::{CGROUP, TLS_CGROUP, load},
     probes,
 };
 
@@ -25,7 +25,7 @@ pub(super) fn refusal(error: &ProgramError) -> Option<String> {
 }
 
 /// The end of the verifier's log; `None` when it never began.
-fn last_words(log: &str) -> Option<String> {
+pub(super) fn last_words(log: &str) -> Option<String> {
     let is_stats = |line: &str| STATS.iter().any(|start| line.starts_with(start));
     let lines: Vec<_> = log.lines().filter(|line| !is_stats(line)).collect();
     let last = lines.get(lines.len().saturating_sub(LINES)..)?;
@@ -51,7 +51,8 @@ pub enum Verdict {
 ///
 /// While it runs, this process cannot open anything.
 pub fn verify() -> Result<Vec<(&'static str, Verdict)>, Error> {
-    let settings = Settings { hooks: Hooks::Probe, cgroup: None, ring_bytes: RING_BYTES };
+    let tls = super::tls::Settings::default();
+    let settings = Settings { hooks: Hooks::Probe, cgroup: None, ring_bytes: RING_BYTES, tls };
     let kernel = probes::Kernel::read(0)?;
     let mut ebpf = load(&settings, Some(&kernel))?;
     // Aya gives the log of what fails. So each load is made to fail behind the verifier: there is no descriptor left
@@ -60,8 +61,10 @@ pub fn verify() -> Result<Vec<(&'static str, Verdict)>, Error> {
     let limited = |limit| setrlimit(Resource::Nofile, limit).map_err(Error::Descriptors);
     limited(Rlimit { current: Some(0), ..limit })?;
     let verdicts = CGROUP
-        .map(|name| (name, None))
         .into_iter()
+        .chain(TLS_CGROUP)
+        .chain(super::tls::PROGRAMS)
+        .map(|name| (name, None))
         .chain(probes::all().map(|(name, function)| (name, Some(function))))
         .map(|(name, function)| {
             let program = ebpf.program_mut(name).ok_or(Error::Object(name, None))?;
@@ -76,6 +79,7 @@ fn verdict(kernel: &probes::Kernel, program: &mut Program, function: Option<&str
     let loaded = match (program, function) {
         (Program::CgroupSkb(program), _) => program.load(),
         (Program::SockOps(program), _) => program.load(),
+        (Program::UProbe(program), _) => program.load(),
         (program, Some(function)) => kernel.load(program, function),
         _ => Err(ProgramError::UnexpectedProgramType),
     };

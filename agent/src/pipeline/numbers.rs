@@ -12,9 +12,9 @@ use crate::{
     event::RoleName,
     handshake::{H2Connections, Pairing},
     judge::Judge,
-    kernel::Kernel,
+    kernel::{Kernel, tls::State},
     ring::Reader,
-    sink::{AgentStats, HookStats, Outputs, ProgramStats, TableStats},
+    sink::{AgentStats, HookStats, Outputs, ProgramStats, TableStats, TlsStats},
 };
 
 /// What the path counts, for whoever scrapes.
@@ -26,6 +26,7 @@ pub(super) struct Numbers {
     evicted_handshakes: AtomicU64,
     evicted_tunnels: AtomicU64,
     dropped_listener_segments: AtomicU64,
+    tls_without_socket: AtomicU64,
     forgotten: AtomicU64,
     handshakes: AtomicU64,
     tunnels: AtomicU64,
@@ -45,6 +46,7 @@ impl Numbers {
             evicted_handshakes,
             evicted_tunnels,
             dropped_listener_segments,
+            tls_without_socket,
             forgotten,
             handshakes,
             tunnels,
@@ -66,6 +68,7 @@ impl Numbers {
             (evicted_handshakes, counters.evicted_handshakes),
             (evicted_tunnels, counters.evicted_tunnels),
             (dropped_listener_segments, counters.dropped_listener_segments),
+            (tls_without_socket, counters.tls_without_socket),
             (forgotten, judge.forgotten()),
             (handshakes, pending as u64),
             (tunnels, open as u64),
@@ -97,8 +100,29 @@ impl Numbers {
                 used: family.is_used(),
             })
             .collect();
+        let tls = kernel.tls();
         let kernel = kernel.stats();
+        let tls = (!tls.means.is_empty()).then(|| {
+            let of = |wanted: fn(&State) -> bool| {
+                tls.processes.iter().filter(|process| wanted(&process.state)).count() as u64
+            };
+            TlsStats {
+                processes: vec![
+                    ("probed", of(|state| matches!(state, State::Probed(_)))),
+                    ("refused", of(|state| matches!(state, State::Refused(_)))),
+                    ("over-budget", of(|state| matches!(state, State::OverBudget(_)))),
+                ],
+                sockets: vec![
+                    ("bound", kernel.count(Counter::TlsBound)),
+                    ("contradicted", kernel.count(Counter::TlsContradicted)),
+                    ("unbound", value(&self.tls_without_socket)),
+                ],
+                let_go: tls.let_go,
+                beyond: tls.beyond,
+            }
+        });
         AgentStats {
+            tls,
             hooks,
             seen: kernel.count(Counter::Seen) + kernel.count(Counter::Shed),
             delivered,

@@ -29,7 +29,7 @@ pub use bind::BindError;
 pub(crate) use metrics::template as path_template;
 pub use metrics::{ActiveConnection, MetricsError};
 pub use serve::Servers;
-pub use stats::{AgentStats, HookStats, Outputs, ProgramStats, TableStats};
+pub use stats::{AgentStats, HookStats, Outputs, ProgramStats, TableStats, TlsStats};
 pub use tail::{Ask, SOCKET_MODE};
 use tokio::sync::watch;
 

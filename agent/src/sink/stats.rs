@@ -32,6 +32,8 @@ pub struct AgentStats {
     pub programs: Vec<ProgramStats>,
     /// Where events went besides.
     pub outputs: Outputs,
+    /// What the TLS family does; `None` when it was not asked for.
+    pub tls: Option<TlsStats>,
 }
 
 /// What the outputs of events say of themselves.
@@ -41,6 +43,19 @@ pub struct Outputs {
     pub remembered: (u64, u64, u64),
     /// What became of events: by output and result.
     pub events: Vec<(&'static str, &'static str, u64)>,
+}
+
+/// What the TLS family does.
+#[derive(Clone, Debug, Default)]
+pub struct TlsStats {
+    /// Processes that end TLS, by what became of them.
+    pub processes: Vec<(&'static str, u64)>,
+    /// Connections by whether their socket was found.
+    pub sockets: Vec<(&'static str, u64)>,
+    /// Times that a process was let go for its budget.
+    pub let_go: u64,
+    /// Processes that were left out at a bound.
+    pub beyond: u64,
 }
 
 /// A family of hooks.

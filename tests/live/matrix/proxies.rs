@@ -8,7 +8,7 @@ use std::process::Command;
 
 use anyhow::Result;
 use wstap_tests::nginx::{Nginx, UPGRADE};
-use wstap_tests::process::Process;
+use wstap_tests::process::{Process, administrators};
 use wstap_tests::{free_port, wait_for, workspace};
 
 use super::faults::{Fault, OF_PROXY};
@@ -244,12 +244,4 @@ fn start_caddy(folder: &Path, fronts: &[(Fault, SocketAddr)], routes: &Routes) -
     caddy.args(["run", "--adapter", "caddyfile", "--config"]).arg(file);
     // It keeps its state in the home of its user.
     Process::start("caddy", caddy.env("HOME", folder).env_remove("XDG_DATA_HOME"), folder)
-}
-
-/// A program that Debian keeps for administrators.
-fn administrators(program: &str) -> Command {
-    let mut command = Command::new(program);
-    let path = std::env::var("PATH").unwrap_or_default();
-    command.env("PATH", format!("{path}:/usr/sbin"));
-    command
 }

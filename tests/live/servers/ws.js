@@ -10,14 +10,22 @@
 // anything else        `ws` decides by itself (`verifyClient: false`, so 401)
 'use strict';
 
+const fs = require('fs');
 const http = require('http');
+const https = require('https');
 const { WebSocketServer } = require('ws');
 
 const counts = {};
 const accepting = new WebSocketServer({ noServer: true });
 const refusing = new WebSocketServer({ noServer: true, verifyClient: () => false });
 
-const server = http.createServer((request, response) => {
+// With a folder that has a certificate, over TLS.
+const folder = process.argv[4];
+const options = folder && {
+  key: fs.readFileSync(`${folder}/key.pem`),
+  cert: fs.readFileSync(`${folder}/cert.pem`),
+};
+const server = (folder ? https : http).createServer(options || {}, (request, response) => {
   if (request.url === '/counts') {
     response.end(JSON.stringify(counts));
     return;
@@ -74,7 +82,7 @@ function count(kind) {
 // Requests with heads up to 64 KiB are answered like any other.
 server.maxHeadersCount = 0;
 server.keepAliveTimeout = 60_000;
-// Arguments: address, port. `::` is every address of the host, IPv4's included.
+// Arguments: address, port, folder. `::` is every address of the host, IPv4's included.
 server.listen(Number(process.argv[3] || 0), process.argv[2] || '127.0.0.1', () => {
   console.log(`listening ${server.address().port}`);
 });

@@ -5,7 +5,7 @@ use core::ptr::null_mut;
 use aya_ebpf::{
     btf_maps::HashMap,
     helpers::generated::{
-        bpf_get_current_ancestor_cgroup_id, bpf_get_smp_processor_id, bpf_ktime_get_ns,
+        bpf_get_current_ancestor_cgroup_id, bpf_get_current_pid_tgid, bpf_get_smp_processor_id, bpf_ktime_get_ns,
     },
     macros::btf_map,
 };
@@ -32,7 +32,7 @@ static CONNECTIONS: HashMap<u64, Connection, 8192> = HashMap::new();
 #[btf_map]
 static WALKS: HashMap<u64, Tunnel, 8192> = HashMap::new();
 
-/// The state of a connection that spoke HTTP, 80 bytes.
+/// The state of a connection that spoke HTTP, 88 bytes.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct Connection {
@@ -47,8 +47,10 @@ pub struct Connection {
     /// Which ends were told: bits of [`ended`].
     pub ended: u32,
     pub stream: Stream,
-    /// Zero.
-    reserved: u32,
+    /// Of the TLS family: the process, of whose id the key has not all.
+    pub process: u32,
+    /// Of the TLS family: the cookie of the socket that its records go through; 0 until that is found.
+    pub socket: u64,
 }
 
 /// Bits of [`Connection::ended`].
@@ -83,13 +85,15 @@ impl Connection {
         }
         let role = if args & arguments::INCOMING != 0 { role::SERVER } else { role::CLIENT };
         let mut stream = Stream::new(seq, role);
-        if args & arguments::TCP == 0 {
+        if args & arguments::TLS != 0 {
+            stream.flags = flags::TLS;
+        } else if args & arguments::TCP == 0 {
             stream.flags = flags::UNIX;
         }
         // SAFETY: the helpers have no preconditions.
         let (now, cpu) = unsafe { (bpf_ktime_get_ns(), bpf_get_smp_processor_id()) };
         let cookie = OURS | now << 8 | u64::from(cpu & 0xff);
-        let new = Self { cookie, sent: 0, received: 0, named: 0, ended: 0, stream, reserved: 0 };
+        let new = Self { cookie, sent: 0, received: 0, named: 0, ended: 0, stream, process: process(), socket: 0 };
         if CONNECTIONS.insert(sk, &new, 0).is_err() {
             ws_log_event(debug_log::STATE_REFUSED);
         }
@@ -119,6 +123,13 @@ impl Connection {
         let _ = CONNECTIONS.remove(sk);
         let _ = WALKS.remove(sk);
     }
+}
+
+/// The process that makes the call.
+#[inline(always)]
+fn process() -> u32 {
+    // SAFETY: the helper has no preconditions.
+    (unsafe { bpf_get_current_pid_tgid() } >> 32) as u32
 }
 
 /// The stored walks of a socket, or null; made, all zero, when `create` is set.

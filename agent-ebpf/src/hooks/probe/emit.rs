@@ -130,8 +130,11 @@ pub extern "C" fn wp_name(sk: u64, args: u32) -> u32 {
         if bpf_get_current_comm(comm.cast(), size_of_val(&*comm) as u32) != 0 {
             (*owner).comm = [0; 16];
         }
-        (*owner).name_len =
-            if args & arguments::TCP == 0 { write_name(sk, role, owner) } else { 0 };
+        (*owner).name_len = if args & (arguments::TCP | arguments::TLS) == 0 {
+            write_name(sk, role, owner)
+        } else {
+            0
+        };
     }
     entry.submit(1);
     1

@@ -6,11 +6,11 @@
 //! Nothing here knows a kernel: [`layout`] has what the loader found in its BTF.
 
 mod calls;
-mod connection;
+pub(super) mod connection;
 mod emit;
 mod iter;
 mod kprobe;
 mod layout;
 mod memory;
-mod segment;
+pub(super) mod segment;
 mod trace;

@@ -9,7 +9,7 @@ use prometheus::{
     proto::MetricFamily,
 };
 
-use crate::sink::{stats::AgentStats, tail::TailStats};
+use crate::sink::{stats::{AgentStats, TlsStats}, tail::TailStats};
 
 /// The families of one scrape.
 pub(super) fn families(
@@ -151,7 +151,39 @@ pub(super) fn families(
             clients_left.iter().copied(),
         )?,
     ];
-    Ok(parts.into_iter().flatten().filter(|family| !family.get_metric().is_empty()).collect())
+    let tls = stats.tls.as_ref().map(tls_families).transpose()?.unwrap_or_default();
+    Ok(parts.into_iter().flatten().chain(tls).filter(|family| !family.get_metric().is_empty()).collect())
+}
+
+/// What the TLS family does; only where it was asked for.
+fn tls_families(tls: &TlsStats) -> prometheus::Result<Vec<MetricFamily>> {
+    let processes = IntGaugeVec::new(
+        Opts::new(
+            "wstap_tls_processes",
+            "Processes that end TLS, by what became of them: probed, refused or over-budget.",
+        ),
+        &["state"],
+    )?;
+    for (state, count) in &tls.processes {
+        processes.with_label_values(&[state]).set(gauge_value(*count));
+    }
+    let parts = [
+        processes.collect(),
+        counters(
+            "wstap_tls_sockets_total",
+            "TLS connections whose socket was found (bound), matches that contradict an earlier one and were not taken \
+             (contradicted), and handshakes that have no addresses (unbound).",
+            "result",
+            tls.sockets.iter().copied(),
+        )?,
+        counter(
+            "wstap_tls_let_go_total",
+            "Times that a process was let go for a while because its probes cost more than --tls-budget.",
+            tls.let_go,
+        )?,
+        counter("wstap_tls_beyond_total", "Processes that were left out because as many are probed as may be.", tls.beyond)?,
+    ];
+    Ok(parts.into_iter().flatten().collect())
 }
 
 pub(super) fn counter(name: &str, help: &str, value: u64) -> prometheus::Result<Vec<MetricFamily>> {
