@@ -75,16 +75,24 @@ pub fn tls_processes(processes: &[Process]) -> Check {
     let named = |wanted: fn(&State) -> bool| {
         let mut names: Vec<String> = Vec::new();
         let mut number = 0;
-        for Process { pid, comm, state } in processes.iter().filter(|process| wanted(&process.state)) {
+        for Process { pid, comm, state } in
+            processes.iter().filter(|process| wanted(&process.state))
+        {
             number += 1;
             if number <= NAMED_MAX {
                 names.push(match state {
                     State::Refused(why) => format!("{comm} ({pid}): {why}"),
-                    State::Probed(library) | State::OverBudget(library) => format!("{comm} ({pid}, {library})"),
+                    State::Probed(library) | State::OverBudget(library) => {
+                        format!("{comm} ({pid}, {library})")
+                    }
                 });
             }
         }
-        let more = if number > NAMED_MAX { format!(" and {} more", number - NAMED_MAX) } else { String::new() };
+        let more = if number > NAMED_MAX {
+            format!(" and {} more", number - NAMED_MAX)
+        } else {
+            String::new()
+        };
         (number, names.join("; ") + &more)
     };
     let (can, seen) = named(|state| !matches!(state, State::Refused(_)));

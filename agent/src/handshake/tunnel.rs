@@ -128,6 +128,8 @@ pub(super) fn closure(
             CloseBy::Rst
         }
         None if ended(&summary.request) || ended(&summary.response) => CloseBy::Fin,
+        // Of a TLS connection whose socket is not known it is seen that the program freed it.
+        None if tunnel.connection.is_unbound() => CloseBy::Fin,
         None => CloseBy::Timeout,
     };
     let only_ended = match (ended(&summary.request), ended(&summary.response)) {

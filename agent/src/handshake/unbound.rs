@@ -40,7 +40,12 @@ impl Unbound {
     }
 
     /// The connection's socket was found: what waits for it.
-    pub(super) fn bound(&mut self, cookie: u64, local: SocketAddr, peer: SocketAddr) -> Vec<Exchange> {
+    pub(super) fn bound(
+        &mut self,
+        cookie: u64,
+        local: SocketAddr,
+        peer: SocketAddr,
+    ) -> Vec<Exchange> {
         let mut found = Vec::new();
         self.waiting.retain_mut(|(_, exchange)| {
             if exchange.connection.cookie != cookie {

@@ -111,7 +111,9 @@ pub(super) fn attach(settings: &Settings) -> Result<Attached, Error> {
             }
             let hit = watch.price().as_secs_f64() * 1e6;
             let reason = match &settings.tls.wanted {
-                tls::Wanted::Named(names) if names.is_empty() => format!("--tls would use it; a call costs {hit:.1} us here"),
+                tls::Wanted::Named(names) if names.is_empty() => {
+                    format!("--tls would use it; a call costs {hit:.1} us here")
+                }
                 wanted => format!("asked for by --tls {wanted}; a call costs {hit:.1} us here"),
             };
             families.push(Family { name: "tls", sockets: "tls", means: watch.means(), reason });

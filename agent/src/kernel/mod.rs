@@ -133,7 +133,9 @@ pub enum Error {
     #[error("the probe hooks cannot be used here: {0}; --hooks auto does without them")]
     Probes(String),
     /// The thread that attaches to TLS libraries cannot be started.
-    #[error("cannot start a thread: {0}: raise the limit of processes (ulimit -u), or leave out --tls")]
+    #[error(
+        "cannot start a thread: {0}: raise the limit of processes (ulimit -u), or leave out --tls"
+    )]
     Thread(#[source] io::Error),
     /// The object is not what user space expects.
     #[error("the BPF object has no {0} of the kind this binary expects: rebuild wstap")]

@@ -12,7 +12,7 @@ use serde_json::Value;
 use wstap_tests::agent::Agent;
 use wstap_tests::node::Node;
 use wstap_tests::process::Process;
-use wstap_tests::{is_slow, is_since, left_out, scratch, workspace};
+use wstap_tests::{is_since, is_slow, left_out, scratch, workspace};
 
 use crate::stage::alone;
 use servers::Front;
@@ -40,11 +40,17 @@ fn visit(folder: &Path, front: &Front) -> Result<Vec<Seen>> {
     let wanted: usize = rounds.parse()?;
     let seen = (0..wanted)
         .map(|_| {
-            let line = lines.next().with_context(|| format!("{}: {}", front.name, process.log()))?;
+            let line =
+                lines.next().with_context(|| format!("{}: {}", front.name, process.log()))?;
             let seen: Value = serde_json::from_str(&line)?;
             let text = |name: &str| seen[name].as_str().unwrap_or_default().to_owned();
             let number = |name: &str| seen[name].as_u64().unwrap_or_default();
-            Ok(Seen { path: text("path"), port: number("port"), status: number("status"), case: text("case") })
+            Ok(Seen {
+                path: text("path"),
+                port: number("port"),
+                status: number("status"),
+                case: text("case"),
+            })
         })
         .collect::<Result<_>>()?;
     ensure!(process.wait()?.success(), "{}", process.log());
@@ -80,7 +86,8 @@ fn every_handshake_over_tls_is_told_with_its_socket_and_its_end() -> Result<()> 
     }
     let own = |event: &Value| {
         let local = event["local"].as_str().unwrap_or_default();
-        event["scheme"] == "wss" && (local == "unknown" || fronts.iter().any(|front| local == front.address.to_string()))
+        event["scheme"] == "wss"
+            && (local == "unknown" || fronts.iter().any(|front| local == front.address.to_string()))
             || event["type"] == "closure"
     };
     let events = tail.until_quiet(Duration::from_secs(5), own)?;
@@ -92,7 +99,11 @@ fn every_handshake_over_tls_is_told_with_its_socket_and_its_end() -> Result<()> 
     for (front, seen) in &truth {
         let of = |kind: &str| -> Vec<&Value> {
             let over_tls = |event: &&Value| event["local"] != plain.address().to_string().as_str();
-            events.iter().filter(|event| event["type"] == kind && event["path"] == seen.path.as_str()).filter(over_tls).collect()
+            events
+                .iter()
+                .filter(|event| event["type"] == kind && event["path"] == seen.path.as_str())
+                .filter(over_tls)
+                .collect()
         };
         let what = format!("{} {} {}", front.name, seen.case, seen.path);
         let [told] = of("handshake")[..] else {
@@ -126,7 +137,11 @@ fn every_handshake_over_tls_is_told_with_its_socket_and_its_end() -> Result<()> 
     ensure!(
         wrong.is_empty(),
         "{} of {} wrong, unbound {unbound:?}, bound {}, contradicted {}:\n{}",
-        wrong.len(), truth.len(), sockets("bound"), sockets("contradicted"), wrong.join("\n")
+        wrong.len(),
+        truth.len(),
+        sockets("bound"),
+        sockets("contradicted"),
+        wrong.join("\n")
     );
     let without: usize = unbound.values().sum();
     ensure!(without as u64 <= sockets("unbound"), "{unbound:?} are not all counted");

@@ -29,7 +29,14 @@ enum Runs {
 pub(super) fn certificate(folder: &Path) -> Result<()> {
     let made = Command::new("openssl")
         .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"])
-        .args(["-days", "2", "-subj", "/CN=app.example", "-addext", "subjectAltName=DNS:app.example"])
+        .args([
+            "-days",
+            "2",
+            "-subj",
+            "/CN=app.example",
+            "-addext",
+            "subjectAltName=DNS:app.example",
+        ])
         .args(["-keyout", "key.pem", "-out", "cert.pem"])
         .current_dir(folder)
         .output()

@@ -5,7 +5,8 @@ use core::ptr::null_mut;
 use aya_ebpf::{
     btf_maps::HashMap,
     helpers::generated::{
-        bpf_get_current_ancestor_cgroup_id, bpf_get_current_pid_tgid, bpf_get_smp_processor_id, bpf_ktime_get_ns,
+        bpf_get_current_ancestor_cgroup_id, bpf_get_current_pid_tgid, bpf_get_smp_processor_id,
+        bpf_ktime_get_ns,
     },
     macros::btf_map,
 };
@@ -93,7 +94,16 @@ impl Connection {
         // SAFETY: the helpers have no preconditions.
         let (now, cpu) = unsafe { (bpf_ktime_get_ns(), bpf_get_smp_processor_id()) };
         let cookie = OURS | now << 8 | u64::from(cpu & 0xff);
-        let new = Self { cookie, sent: 0, received: 0, named: 0, ended: 0, stream, process: process(), socket: 0 };
+        let new = Self {
+            cookie,
+            sent: 0,
+            received: 0,
+            named: 0,
+            ended: 0,
+            stream,
+            process: process(),
+            socket: 0,
+        };
         if CONNECTIONS.insert(sk, &new, 0).is_err() {
             ws_log_event(debug_log::STATE_REFUSED);
         }

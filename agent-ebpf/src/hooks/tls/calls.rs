@@ -103,9 +103,8 @@ pub fn returns(caller: u64, result: i32) {
     if call.length_at != 0 && result == 1 {
         let mut length = 0_u64;
         // SAFETY: `length` has eight bytes.
-        let got = unsafe {
-            bpf_probe_read_user((&raw mut length).cast(), 8, call.length_at as *const _)
-        };
+        let got =
+            unsafe { bpf_probe_read_user((&raw mut length).cast(), 8, call.length_at as *const _) };
         if got != 0 {
             return;
         }

@@ -126,7 +126,8 @@ fn tell(key: u64, kind: Kind, half: u8, flags: u8) {
             (*record).role = stream.role;
             (*record).flags = flags | stream.flags | if lost { flags::LOST } else { 0 };
             (*record).epoch = stream.request.word as u16;
-            (*record).seq = if half == half::REQUEST { stream.request.next } else { stream.response.next };
+            (*record).seq =
+                if half == half::REQUEST { stream.request.next } else { stream.response.next };
         } else {
             (*record).cookie = 0;
             (*record).role = 0;
@@ -134,7 +135,12 @@ fn tell(key: u64, kind: Kind, half: u8, flags: u8) {
             (*record).epoch = 0;
             (*record).seq = 0;
         }
-        Tunnel::write(walks(key, false).as_ref(), record, (&raw mut (*place).content).cast(), false);
+        Tunnel::write(
+            walks(key, false).as_ref(),
+            record,
+            (&raw mut (*place).content).cast(),
+            false,
+        );
     }
     entry.submit(0);
 }

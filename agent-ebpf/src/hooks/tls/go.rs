@@ -36,7 +36,12 @@ impl Registers {
     fn of(context: &ProbeContext) -> Self {
         // SAFETY: as above.
         let registers = unsafe { &(*context.regs).regs };
-        Self { first: registers[0], second: registers[1], third: registers[2], goroutine: registers[28] }
+        Self {
+            first: registers[0],
+            second: registers[1],
+            third: registers[2],
+            goroutine: registers[28],
+        }
     }
 
     /// Unique among those that may call now: goroutines have addresses of their own process.

@@ -46,7 +46,7 @@ struct Wrote {
 }
 
 /// How long a write may wait for its packet; one that comes later is not looked for (its connection may be gone).
-const WAITS_NS: u64 = 50_000_000;
+const WAITS_NS: u64 = 1_000_000_000;
 
 /// By task. When more write at a time than there is room for, the first go, and their connections are bound later.
 #[btf_map]
@@ -86,9 +86,10 @@ pub fn wrote(key: u64, length: u32) {
         // SAFETY: the entry lives as long as the program runs.
         let last = unsafe { *last };
         if now.wrapping_sub(last.since_ns) < WAITS_NS {
+            let others = u32::from(last.key != key);
             wrote.since_ns = last.since_ns;
-            wrote.before = last.before + 1;
-            wrote.doubtful = 1;
+            wrote.before = last.before + others;
+            wrote.doubtful = last.doubtful | others;
         }
     }
     let _ = TLS_WROTE.insert(task, &wrote, 0);
@@ -241,4 +242,3 @@ fn tell(packet: &Packet, connection: &Connection) {
     }
     entry.submit(0);
 }
-

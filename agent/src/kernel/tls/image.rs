@@ -6,8 +6,8 @@ use std::fs::File;
 
 use memchr::memmem;
 use object::{
-    Object as _, ObjectSection as _, ObjectSegment as _, ObjectSymbol as _, ReadCache, ReadRef as _,
-    read::File as Elf,
+    Object as _, ObjectSection as _, ObjectSegment as _, ObjectSymbol as _, ReadCache,
+    ReadRef as _, read::File as Elf,
 };
 
 use super::code;
@@ -114,12 +114,10 @@ impl<'a> Image<'a> {
 fn go_function(table: &[u8], text: Option<u64>, name: &str) -> Option<Function> {
     const GO_1_18: u32 = 0xffff_fff0;
     const GO_1_20: u32 = 0xffff_fff1;
-    let word = |at: usize| {
-        Some(u64::from_le_bytes(table.get(at..at.checked_add(8)?)?.try_into().ok()?))
-    };
-    let half = |at: usize| {
-        Some(u32::from_le_bytes(table.get(at..at.checked_add(4)?)?.try_into().ok()?))
-    };
+    let word =
+        |at: usize| Some(u64::from_le_bytes(table.get(at..at.checked_add(8)?)?.try_into().ok()?));
+    let half =
+        |at: usize| Some(u32::from_le_bytes(table.get(at..at.checked_add(4)?)?.try_into().ok()?));
     if ![GO_1_18, GO_1_20].contains(&half(0)?) {
         return None;
     }

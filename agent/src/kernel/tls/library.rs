@@ -40,8 +40,18 @@ const GO_DONE: &str = "wt_go_done";
 
 /// The programs of the family.
 pub(in crate::kernel) const PROGRAMS: [&str; 12] = [
-    "wt_read", "wt_read_ex", "wt_read_in", "wt_write", "wt_write_ex", DONE, "wt_shut", "wt_free", "wt_go_read", "wt_go_write",
-    GO_DONE, "wt_go_close",
+    "wt_read",
+    "wt_read_ex",
+    "wt_read_in",
+    "wt_write",
+    "wt_write_ex",
+    DONE,
+    "wt_shut",
+    "wt_free",
+    "wt_go_read",
+    "wt_go_write",
+    GO_DONE,
+    "wt_go_close",
 ];
 
 const OPENSSL: &[Function] = &[
@@ -186,7 +196,11 @@ fn plan_library(image: &Image<'_>, library: &Library, costly: bool) -> Option<Pl
         }
     }
     if !refused.is_empty() {
-        let why = format!("{}: a probe on {} would be single-stepped", library.name, refused.join(" and "));
+        let why = format!(
+            "{}: a probe on {} would be single-stepped",
+            library.name,
+            refused.join(" and ")
+        );
         return Some(Plan::Not(why));
     }
     let moves = places.iter().any(|place| place.returns);
@@ -211,7 +225,11 @@ fn plan_go(image: &Image<'_>) -> Option<Plan> {
         };
         places.push(Place { program, offset: begin, returns: false });
         if returns {
-            places.extend(ends.into_iter().map(|offset| Place { program: GO_DONE, offset, returns: false }));
+            places.extend(ends.into_iter().map(|offset| Place {
+                program: GO_DONE,
+                offset,
+                returns: false,
+            }));
         }
     }
     Some(Plan::Places { library: "go", places })

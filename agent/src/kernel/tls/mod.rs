@@ -74,9 +74,12 @@ impl FromStr for Wanted {
             "off" => Ok(Self::Off),
             "auto" => Ok(Self::Auto),
             _ => {
-                let names: Vec<String> = text.split(',').map(|name| name.trim().to_owned()).collect();
+                let names: Vec<String> =
+                    text.split(',').map(|name| name.trim().to_owned()).collect();
                 if names.iter().any(String::is_empty) {
-                    return Err("give off, auto, or names of processes with commas between them".to_owned());
+                    return Err(
+                        "give off, auto, or names of processes with commas between them".to_owned()
+                    );
                 }
                 Ok(Self::Named(names))
             }
@@ -160,7 +163,10 @@ mod tests {
     fn whose_tls_is_one_word_or_names() {
         assert_eq!("off".parse(), Ok(Wanted::Off));
         assert_eq!("auto".parse(), Ok(Wanted::Auto));
-        assert_eq!("nginx, node".parse(), Ok(Wanted::Named(vec!["nginx".to_owned(), "node".to_owned()])));
+        assert_eq!(
+            "nginx, node".parse(),
+            Ok(Wanted::Named(vec!["nginx".to_owned(), "node".to_owned()]))
+        );
         assert!("nginx,,node".parse::<Wanted>().is_err());
         assert!("".parse::<Wanted>().is_err());
     }

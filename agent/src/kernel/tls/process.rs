@@ -47,7 +47,8 @@ pub(super) fn began(pid: u32) -> Option<u64> {
 
 /// The process's name (`comm`) and its program's.
 pub(super) fn names(pid: u32) -> (String, String) {
-    let comm = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim_end().to_owned();
+    let comm =
+        fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim_end().to_owned();
     let exe = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
     let exe = exe.file_name().map(|name| name.to_string_lossy().into_owned());
     (comm, exe.unwrap_or_default())
@@ -55,7 +56,9 @@ pub(super) fn names(pid: u32) -> (String, String) {
 
 /// The files with code of a process that are known as TLS libraries, and its program.
 pub(super) fn files(pid: u32) -> Vec<Mapped> {
-    let Ok(process) = i32::try_from(pid).map_err(drop).and_then(|pid| Process::new(pid).map_err(drop)) else {
+    let Ok(process) =
+        i32::try_from(pid).map_err(drop).and_then(|pid| Process::new(pid).map_err(drop))
+    else {
         return Vec::new();
     };
     let mut seen = HashSet::new();
@@ -63,7 +66,10 @@ pub(super) fn files(pid: u32) -> Vec<Mapped> {
     let Ok(maps) = process.maps() else { return found };
     for map in maps {
         let MMapPath::Path(path) = &map.pathname else { continue };
-        if !map.perms.contains(MMPermissions::EXECUTE) || !library::is_library(path) || !seen.insert(path.clone()) {
+        if !map.perms.contains(MMPermissions::EXECUTE)
+            || !library::is_library(path)
+            || !seen.insert(path.clone())
+        {
             continue;
         }
         let (begin, end) = map.address;
@@ -88,7 +94,9 @@ fn is_deleted(path: &Path) -> bool {
 
 /// Whether the process holds a TCP socket that listens.
 pub(super) fn listens(pid: u32) -> bool {
-    let Ok(process) = i32::try_from(pid).map_err(drop).and_then(|pid| Process::new(pid).map_err(drop)) else {
+    let Ok(process) =
+        i32::try_from(pid).map_err(drop).and_then(|pid| Process::new(pid).map_err(drop))
+    else {
         return false;
     };
     let sockets: HashSet<u64> = process
@@ -109,7 +117,8 @@ fn listeners(pid: u32) -> impl Iterator<Item = u64> {
     use std::io::{BufRead as _, BufReader};
     ["tcp", "tcp6"].into_iter().flat_map(move |table| {
         let file = File::open(format!("/proc/{pid}/net/{table}")).ok();
-        let lines = file.into_iter().flat_map(|file| BufReader::new(file).lines().map_while(Result::ok));
+        let lines =
+            file.into_iter().flat_map(|file| BufReader::new(file).lines().map_while(Result::ok));
         lines.skip(1).map_while(|line| {
             let mut fields = line.split_ascii_whitespace();
             (fields.nth(3)? == "0A").then(|| fields.nth(5)?.parse().ok())?

@@ -58,11 +58,7 @@ pub(super) struct Programs {
 
 impl Programs {
     /// Loads the programs by the means that this kernel has. `Err` says why none work here, and what they need.
-    pub(super) fn load(
-        object: &[u8],
-        ebpf: &Ebpf,
-        names: &[&'static str],
-    ) -> Result<Self, String> {
+    pub(super) fn load(object: &[u8], ebpf: &Ebpf, names: &[&'static str]) -> Result<Self, String> {
         let object = Linked::new(object, ebpf)?;
         let load = |means| -> Result<HashMap<_, _>, String> {
             names.iter().map(|name| Ok((*name, object.load(name, means)?))).collect()
@@ -89,7 +85,12 @@ impl Programs {
     }
 
     /// Attaches to places of the file, in the process `pid` alone.
-    pub(super) fn attach(&self, path: &str, places: &[Place], pid: u32) -> io::Result<Vec<OwnedFd>> {
+    pub(super) fn attach(
+        &self,
+        path: &str,
+        places: &[Place],
+        pid: u32,
+    ) -> io::Result<Vec<OwnedFd>> {
         match self.means {
             Means::Multi => self.link(path, places, pid),
             Means::Perf => places.iter().map(|place| self.perf(path, place, pid)).collect(),
@@ -203,7 +204,8 @@ struct Linked {
 
 impl Linked {
     fn new(bytes: &[u8], ebpf: &Ebpf) -> Result<Self, String> {
-        let not_ours = |error: &dyn std::fmt::Display| format!("the BPF object is not understood: {error}");
+        let not_ours =
+            |error: &dyn std::fmt::Display| format!("the BPF object is not understood: {error}");
         let mut object = Object::parse(bytes).map_err(|error| not_ours(&error))?;
         // The running kernel's features: without them functions lose their types, and the load is refused.
         let features = aya::features();
@@ -211,9 +213,12 @@ impl Linked {
         let btf = btf.transpose().map_err(|error| not_ours(&error))?.flatten();
         let btf = btf.and_then(|btf| load_btf(&btf.to_bytes()).ok());
         let code: HashSet<usize> = object.functions.keys().map(|(section, _)| *section).collect();
-        let made: HashMap<&str, RawFd> = ebpf.maps().map(|(name, map)| (name, descriptor(map))).collect();
+        let made: HashMap<&str, RawFd> =
+            ebpf.maps().map(|(name, map)| (name, descriptor(map))).collect();
         let maps = std::mem::take(&mut object.maps);
-        let maps = maps.iter().filter_map(|(name, map)| Some((name.as_str(), *made.get(name.as_str())?, map)));
+        let maps = maps
+            .iter()
+            .filter_map(|(name, map)| Some((name.as_str(), *made.get(name.as_str())?, map)));
         object.relocate_maps(maps, &code).map_err(|error| not_ours(&error))?;
         object.relocate_calls(&code).map_err(|error| not_ours(&error))?;
         object.sanitize_functions(features);
@@ -222,9 +227,10 @@ impl Linked {
 
     fn load(&self, name: &str, means: Means) -> Result<OwnedFd, String> {
         let program = self.object.programs.get(name);
-        let (Some(program), Some(function)) =
-            (program, program.and_then(|program| self.object.functions.get(&program.function_key())))
-        else {
+        let (Some(program), Some(function)) = (
+            program,
+            program.and_then(|program| self.object.functions.get(&program.function_key())),
+        ) else {
             return Err(format!("the BPF object has no {name}: rebuild wstap"));
         };
         let lines = function.line_info.line_info_bytes();
@@ -257,7 +263,8 @@ impl Linked {
         load.log_buf = log.as_mut_ptr() as u64;
         load.log_size = LOG as u32;
         bpf(bpf_cmd::BPF_PROG_LOAD, &mut attr).map_err(|error| {
-            let log = CStr::from_bytes_until_nul(&log).map(CStr::to_string_lossy).unwrap_or_default();
+            let log =
+                CStr::from_bytes_until_nul(&log).map(CStr::to_string_lossy).unwrap_or_default();
             let words = super::super::verifier::last_words(&log).unwrap_or_default();
             format!("{name} does not load ({error}): {words}")
         })

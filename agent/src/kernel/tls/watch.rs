@@ -36,7 +36,8 @@ const TURN: Duration = Duration::from_millis(200);
 /// How often it is looked whether an id is another process's by now.
 const RECHECK: Duration = Duration::from_secs(5);
 /// How old a process is when it is looked at again: libraries are loaded, and sockets bound, a while after the start.
-const AGES: [Duration; 4] = [Duration::ZERO, Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(30)];
+const AGES: [Duration; 4] =
+    [Duration::ZERO, Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(30)];
 /// How long a process that cost too much is let go.
 const REST: Duration = Duration::from_secs(30);
 /// The share of one processor that probes in one process may take, by default.
@@ -119,15 +120,29 @@ impl Watch {
     ) -> Result<Self, String> {
         let report = Shared::default();
         let programs = Programs::load(object, ebpf, &PROGRAMS)?;
-        let hits = ebpf.take_map("TLS_HITS").ok_or("the BPF object has no TLS_HITS: rebuild wstap")?;
+        let hits =
+            ebpf.take_map("TLS_HITS").ok_or("the BPF object has no TLS_HITS: rebuild wstap")?;
         let hits = BpfHashMap::try_from(hits).map_err(|error| error.to_string())?;
         report.write(|report| report.means = programs.means().name());
         let hit = price::of_a_hit(&programs).unwrap_or(price::USUAL);
         let budget_per_second = settings.budget / hit.as_secs_f64();
-        tracing::debug!(?hit, "TLS: what a call through a probe costs here; a process may make {budget_per_second:.0} a second");
+        tracing::debug!(
+            ?hit,
+            "TLS: what a call through a probe costs here; a process may make {budget_per_second:.0} a second"
+        );
         let (files, seen) = (LruCache::new(FILES_MAX), HashMap::new());
         let wanted = settings.wanted.clone();
-        Ok(Self { wanted, programs, hits, hit, budget_per_second, files, seen, rechecked: Instant::now(), report })
+        Ok(Self {
+            wanted,
+            programs,
+            hits,
+            hit,
+            budget_per_second,
+            files,
+            seen,
+            rechecked: Instant::now(),
+            report,
+        })
     }
 
     /// By which means the programs attach.
@@ -197,7 +212,8 @@ impl Watch {
             return;
         }
         let (state, plans) = plans(pid, named, &mut self.files);
-        let full = self.seen.values().filter(|seen| !seen.links.is_empty()).count() >= PROCESSES_MAX;
+        let full =
+            self.seen.values().filter(|seen| !seen.links.is_empty()).count() >= PROCESSES_MAX;
         let Some(seen) = self.seen.get_mut(&pid) else { return };
         (seen.comm, seen.plans) = (names.0, plans);
         seen.state = state;
@@ -205,7 +221,8 @@ impl Watch {
             return;
         }
         if full {
-            seen.state = Some(State::Refused(format!("{PROCESSES_MAX} processes are probed already")));
+            seen.state =
+                Some(State::Refused(format!("{PROCESSES_MAX} processes are probed already")));
             self.report.write(|report| report.beyond += 1);
             return;
         }
@@ -252,7 +269,12 @@ impl Watch {
                 seen.rests_until = Some(now + REST);
                 seen.state = Some(State::OverBudget(library));
                 self.report.write(|report| report.let_go += 1);
-                tracing::info!(pid, comm = seen.comm, hits = new, "TLS: let go for {REST:?}: more hits than its budget");
+                tracing::info!(
+                    pid,
+                    comm = seen.comm,
+                    hits = new,
+                    "TLS: let go for {REST:?}: more hits than its budget"
+                );
             }
         }
         for pid in back {

@@ -9,7 +9,10 @@ use prometheus::{
     proto::MetricFamily,
 };
 
-use crate::sink::{stats::{AgentStats, TlsStats}, tail::TailStats};
+use crate::sink::{
+    stats::{AgentStats, TlsStats},
+    tail::TailStats,
+};
 
 /// The families of one scrape.
 pub(super) fn families(
@@ -152,7 +155,12 @@ pub(super) fn families(
         )?,
     ];
     let tls = stats.tls.as_ref().map(tls_families).transpose()?.unwrap_or_default();
-    Ok(parts.into_iter().flatten().chain(tls).filter(|family| !family.get_metric().is_empty()).collect())
+    Ok(parts
+        .into_iter()
+        .flatten()
+        .chain(tls)
+        .filter(|family| !family.get_metric().is_empty())
+        .collect())
 }
 
 /// What the TLS family does; only where it was asked for.
@@ -181,7 +189,11 @@ fn tls_families(tls: &TlsStats) -> prometheus::Result<Vec<MetricFamily>> {
             "Times that a process was let go for a while because its probes cost more than --tls-budget.",
             tls.let_go,
         )?,
-        counter("wstap_tls_beyond_total", "Processes that were left out because as many are probed as may be.", tls.beyond)?,
+        counter(
+            "wstap_tls_beyond_total",
+            "Processes that were left out because as many are probed as may be.",
+            tls.beyond,
+        )?,
     ];
     Ok(parts.into_iter().flatten().collect())
 }
