@@ -18,7 +18,7 @@ use crate::{
     arguments::{self, pair},
     atomic::add_long,
     hooks::probe::{connection::Connection, segment::segment},
-    verifier::forgotten,
+    verifier::forget_bounds,
 };
 
 /// A call under way.
@@ -83,7 +83,7 @@ pub fn begins(caller: u64, call: &Call, length: u64) {
     if call.kind & SENDS != 0 {
         let length = if length < LENGTH_MAX { length } else { LENGTH_MAX };
         // VERIFIER: as in `calls::take` of the probes.
-        let length = forgotten(length, call.key) as u32;
+        let length = forget_bounds(length, call.key) as u32;
         if length > 0 {
             let seq = Connection::seq(call.key, arguments::TLS);
             segment(call.key, call.buffer, pair(arguments::TLS, length), seq);
@@ -122,7 +122,7 @@ pub fn returns(caller: u64, result: i32) {
 fn move_on(call: &Call, bytes: u32) {
     let key = call.key;
     if call.kind & SENDS == 0 {
-        let bytes = forgotten(u64::from(bytes), key) as u32;
+        let bytes = forget_bounds(u64::from(bytes), key) as u32;
         let way = arguments::TLS | arguments::INCOMING;
         segment(key, call.buffer, pair(way, bytes), Connection::seq(key, way));
     }

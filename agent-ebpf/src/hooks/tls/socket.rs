@@ -237,7 +237,7 @@ fn tell(packet: &Packet, connection: &Connection) {
         write_identity(packet, false, record);
         (*record).seq = 0;
         let (kind, half, epoch) = (Kind::Bound, half::REQUEST, stream.request.word as u16);
-        let meta = Meta { kind, half, epoch, flags: stream.flags, role: stream.role, way: 0 };
+        let meta = Meta { kind, half, epoch, flags: stream.flags, role: stream.role, args: 0 };
         Meta::write(meta.pack(), record);
     }
     entry.submit(0);
