@@ -68,7 +68,9 @@ pub(super) fn pair(text: &str) -> Option<Pair> {
     if pair.cut_request && !has(&request, "sec-websocket-version") {
         head.field("Sec-WebSocket-Version", "13");
     }
-    request.iter().for_each(|(name, value)| head.field(name, value));
+    for (name, value) in &request {
+        head.field(name, value);
+    }
     pair.request = head.end();
     let code = status.as_deref().and_then(|status| status.split_whitespace().next());
     if let Some(code) = code.and_then(|code| code.parse::<u16>().ok()).filter(|code| *code >= 100) {

@@ -47,7 +47,9 @@ pub(super) fn run(name: String, reader: impl Read, limits: Limits, out: Out<'_>)
     }
     // A text has no time of its own.
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    pairs.iter_mut().for_each(|pair| pair.time = now);
+    for pair in &mut pairs {
+        pair.time = now;
+    }
     feed(&pairs, limits, out)
 }
 

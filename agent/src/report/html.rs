@@ -100,9 +100,9 @@ pub(super) fn write(report: &Report) -> String {
 }
 
 fn section(out: &mut String, number: usize, group: &Group, report: &Report) {
-    let _ = write!(
+    let _ = writeln!(
         out,
-        "<section id=\"g{number}\"><h2>{number}. {}</h2><p>{}, first {}, last {}</p>\n",
+        "<section id=\"g{number}\"><h2>{number}. {}</h2><p>{}, first {}, last {}</p>",
         escaped(&group.title()),
         escaped(&group.often()),
         brief(&group.first),
@@ -177,11 +177,11 @@ fn plot(series: &[(&Vec<u64>, &str)], report: &Report) -> String {
         }
     }
     let time = |slot: Option<&Slot>| slot.map(|slot| clock(&slot.from)).unwrap_or_default();
-    let _ = write!(
+    let _ = writeln!(
         out,
         "<line class=\"axis\" x1=\"0\" x2=\"{WIDTH}\" y1=\"{base}\" y2=\"{base}\"/>\
          <text x=\"0\" y=\"{y}\">{}</text><text x=\"{}\" y=\"{y}\" text-anchor=\"middle\">{}</text>\
-         <text x=\"{WIDTH}\" y=\"{y}\" text-anchor=\"end\">{}</text><text x=\"0\" y=\"10\">{most}</text></svg>\n",
+         <text x=\"{WIDTH}\" y=\"{y}\" text-anchor=\"end\">{}</text><text x=\"0\" y=\"10\">{most}</text></svg>",
         time(report.time_line.first()),
         WIDTH / 2,
         time(report.time_line.get(count / 2)),

@@ -13,7 +13,7 @@ mod text;
 #[cfg(test)]
 mod tests;
 
-use std::time::Duration;
+use std::{fmt::Write as _, time::Duration};
 
 use serde::Serialize;
 
@@ -178,7 +178,7 @@ impl Report {
             [(self.gave_up, "clients gave up"), (self.storms.len() as u64, "reconnect storms")]
         {
             if count > 0 {
-                text += &format!(", {count} {what}");
+                let _ = write!(text, ", {count} {what}");
             }
         }
         text
@@ -270,12 +270,12 @@ impl Group {
 
     /// The ids of its samples, to find them elsewhere.
     fn ids(&self) -> Vec<&str> {
-        let id = |event| match event {
-            &Event::Handshake(ref event) => event.id.as_deref(),
+        let ids = self.samples.iter().filter_map(|event| match event {
+            Event::Handshake(event) => event.id.as_deref(),
             Event::Closure(event) => event.id.as_deref(),
             _ => None,
-        };
-        self.samples.iter().filter_map(id).collect()
+        });
+        ids.collect()
     }
 }
 

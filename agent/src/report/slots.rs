@@ -2,6 +2,9 @@
 
 use super::SLOTS;
 
+/// The number of pieces, beside times.
+const PIECES: i64 = SLOTS.cast_signed() as i64;
+
 /// The time, cut into equal pieces.
 pub(super) struct Slots {
     pub(super) from: i64,
@@ -11,12 +14,12 @@ pub(super) struct Slots {
 impl Slots {
     pub(super) fn begin(&self, index: usize) -> i64 {
         let index = i64::try_from(index).unwrap_or(0);
-        self.from + (self.to - self.from).saturating_mul(index) / SLOTS as i64
+        self.from + (self.to - self.from).saturating_mul(index) / PIECES
     }
 
     pub(super) fn index(&self, at: i64) -> usize {
         let (of, whole) = ((at - self.from).max(0), (self.to - self.from).max(1));
-        let index = of.saturating_mul(SLOTS as i64) / whole;
+        let index = of.saturating_mul(PIECES) / whole;
         usize::try_from(index).unwrap_or(0).min(SLOTS - 1)
     }
 

@@ -158,7 +158,7 @@ fn groups_are_bounded_and_values_are_no_markup() {
         let origin = Some(format!("{hostile}{number}"));
         let summary = Some(hostile.into());
         let path = format!("/{hostile}");
-        collect.add(Event::Handshake(HandshakeEvent { origin, path, summary, ..refused() }));
+        collect.add(Event::Handshake(HandshakeEvent { summary, origin, path, ..refused() }));
     }
     let report: Report = collect.report(None);
     assert_eq!((report.groups.len(), report.beyond), (GROUPS, GROUPS as u64));

@@ -174,7 +174,9 @@ fn a_common_end_and_many_handshakes_are_a_storm() {
         }
     };
     come(r, 40, 0.0);
-    (0..40).for_each(|cookie| end(r, cookie, 100.0 + cookie as f64 / 50.0, lost.clone()));
+    for cookie in 0..40_u32 {
+        end(r, cookie.into(), 100.0 + f64::from(cookie) / 50.0, lost.clone());
+    }
     // Some are told before the ends are.
     come(r, 38, 101.0);
     assert_eq!(told(r, 110.0), []);

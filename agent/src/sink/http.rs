@@ -144,8 +144,11 @@ async fn one(stream: TcpStream, router: Router, has_asked: Arc<AtomicBool>, sink
 struct Endpoints {
     sinks: Arc<Sinks>,
     /// The last scrape of each format and when it was begun.
-    last: Arc<Mutex<[Option<(Instant, Bytes)>; 2]>>,
+    last: Arc<Mutex<[Option<Scrape>; 2]>>,
 }
+
+/// A rendered scrape, and when it was begun.
+type Scrape = (Instant, Bytes);
 
 fn router(sinks: Arc<Sinks>) -> Router {
     Router::new()

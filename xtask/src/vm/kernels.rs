@@ -41,12 +41,11 @@ pub(super) fn get(series: &[&'static str], arch: Arch) -> Result<Vec<Kernel>> {
     for series in series {
         let folder = workspace().join("target/vm/kernels").join(arch.name()).join(series);
         if !folder.is_dir() {
-            let apt = match &apt {
-                Some(apt) => apt,
-                None => {
-                    let suites: Vec<_> = SERIES.iter().map(|(_, suite)| *suite).collect();
-                    apt.insert(Apt::update(&format!("kernels-{}", arch.name()), arch, &suites)?)
-                }
+            let apt = if let Some(apt) = &apt {
+                apt
+            } else {
+                let suites: Vec<_> = SERIES.iter().map(|(_, suite)| *suite).collect();
+                apt.insert(Apt::update(&format!("kernels-{}", arch.name()), arch, &suites)?)
             };
             fetch(apt, series, arch, &folder).with_context(|| {
                 format!(

@@ -279,7 +279,7 @@ impl Population {
     /// What stands for an answer: its status and its words, without numbers, which are often another one each time.
     fn answer(&self, exchange: &Exchange) -> Option<u64> {
         let letters =
-            |text: &str| text.chars().filter(|c| c.is_ascii_alphabetic()).collect::<String>();
+            |text: &str| text.chars().filter(char::is_ascii_alphabetic).collect::<String>();
         match &exchange.answer {
             Answer::Response(response) if response.status == 101 => Some(101),
             Answer::Response(response) => {

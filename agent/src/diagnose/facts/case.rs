@@ -10,7 +10,7 @@ use crate::{
         words::{self, Topics},
     },
     handshake::{Answer, CloseBy, End, Exchange, Opening, Role},
-    http::{Headers, RequestHead, ResponseHead},
+    http::{Headers, RequestHead, ResponseHead, Secret},
 };
 
 /// An exchange and what others show, read once for all hypotheses.
@@ -67,7 +67,7 @@ impl<'a> Case<'a> {
             });
             wordless = own || said.trim().is_empty();
             let said = if own { String::new() } else { said };
-            let offered: Vec<&str> = request.subprotocols.iter().map(|one| one.reveal()).collect();
+            let offered: Vec<&str> = request.subprotocols.iter().map(Secret::reveal).collect();
             topics = words::topics(&said, &offered);
         }
         Self {

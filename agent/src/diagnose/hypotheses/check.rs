@@ -25,16 +25,16 @@ pub(super) struct Check {
 
 impl Check {
     /// Whether it may look at `Host`.
-    pub(super) fn compares_host(&self) -> bool {
+    pub(super) fn compares_host(self) -> bool {
         !matches!(self.comparison, Comparison::AllowList)
     }
 
     /// Whether the server is known to compare schemes.
-    pub(super) fn compares_scheme(&self) -> bool {
+    pub(super) fn compares_scheme(self) -> bool {
         matches!(self.comparison, Comparison::SchemeHostPort | Comparison::ForwardedSchemeHostPort)
     }
 
-    pub(super) fn is_known(&self) -> bool {
+    pub(super) fn is_known(self) -> bool {
         self.comparison != Comparison::Unknown
     }
 }
@@ -106,7 +106,7 @@ fn names_its_own(case: &Case<'_>, origin: &Origin) -> bool {
 }
 
 /// A check of which nothing is known is worth a guess, unless its server's words speak of the origin.
-pub(super) fn unless_unknown(check: &Check, sure: Confidence) -> (Grounds, Confidence) {
+pub(super) fn unless_unknown(check: Check, sure: Confidence) -> (Grounds, Confidence) {
     if check.is_known() || check.grounds >= Spoken {
         (check.grounds, check.sure.min(sure))
     } else {

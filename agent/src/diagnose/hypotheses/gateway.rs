@@ -67,7 +67,7 @@ fn server(case: &Case<'_>) -> Option<Finding> {
         return Some(Finding::new(Guess, Possible, summary).with(evidence));
     }
     let status = case.status()?;
-    if case.topics.any(Topics::MAINTENANCE) && (status >= 500 || status < 300 || status == 423) {
+    if case.topics.any(Topics::MAINTENANCE) && (!(300..500).contains(&status) || status == 423) {
         let summary = "the server says that it does not serve at the moment";
         return Some(Finding::new(Spoken, Likely, summary).with(evidence));
     }

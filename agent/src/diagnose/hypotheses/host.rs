@@ -226,11 +226,7 @@ fn is_foreign(before: &RequestHead) -> bool {
 }
 
 /// The host that the check compares, with the page's name.
-pub(super) fn compared<'a>(
-    case: &'a Case<'_>,
-    check: &Check,
-    origin: &Origin,
-) -> Option<Authority> {
+pub(super) fn compared(case: &Case<'_>, check: Check, origin: &Origin) -> Option<Authority> {
     let forwarded = forwarded::hosts(&case.request.headers).into_iter();
     let forwarded = forwarded.filter(|_| check.comparison == Comparison::ForwardedSchemeHostPort);
     forwarded.chain(case.host.clone()).find(|host| host.host == origin.authority.host)
@@ -239,7 +235,7 @@ pub(super) fn compared<'a>(
 fn port(case: &Case<'_>) -> Option<Finding> {
     let check = check(case)?;
     let OriginField::One(origin) = &case.origin else { return None };
-    let host = compared(case, &check, origin)?;
+    let host = compared(case, check, origin)?;
     if host.port == origin.authority.port || !check.compares_host() {
         return None;
     }

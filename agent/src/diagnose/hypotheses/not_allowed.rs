@@ -44,7 +44,7 @@ fn not_allowed(case: &Case<'_>) -> Option<Finding> {
     let own = host.is_some_and(|host| host.host == origin.authority.host);
     let spoken = check.grounds >= Spoken;
     if check.comparison == Comparison::AllowList {
-        return listed(case, &check, origin, own)
+        return listed(case, check, origin, own)
             .map(|found| found.with([case.header("Origin"), case.answer()]));
     }
     let same_origin = client::fetch_site(case.request) == Some(FetchSite::SameOrigin);
@@ -100,7 +100,7 @@ fn not_allowed(case: &Case<'_>) -> Option<Finding> {
 }
 
 /// The server has a list, and neither `Host` nor the scheme of the connection counts.
-fn listed(case: &Case<'_>, check: &Check, origin: &Origin, own: bool) -> Option<Finding> {
+fn listed(case: &Case<'_>, check: Check, origin: &Origin, own: bool) -> Option<Finding> {
     if check.grounds == Fits && !case.features.any(Features::FOREIGN) {
         return None;
     }
@@ -132,7 +132,9 @@ fn allowed(case: &Case<'_>, finding: &Finding, found: &mut Vec<Contradiction>) {
     }
     // What the server itself says stands.
     if finding.grounds >= Spoken {
-        found.iter_mut().for_each(|one| one.effect = Effect::Uncertain);
+        for one in found.iter_mut() {
+            one.effect = Effect::Uncertain;
+        }
         return;
     }
     if seen.own_page_refused {

@@ -92,7 +92,7 @@ fn missing(case: &Case<'_>) -> Option<Check> {
 
 fn absent(case: &Case<'_>) -> Option<Finding> {
     let check = missing(case)?;
-    let (grounds, sure) = unless_unknown(&check, Likely);
+    let (grounds, sure) = unless_unknown(check, Likely);
     if client::is_browser(case.request) || (grounds == Guess && case.status() != Some(403)) {
         return None;
     }

@@ -41,9 +41,9 @@ pub(super) const UNTRUSTED_PROXY: Hypothesis =
 
 /// The page and the check, where the check compares schemes and host and port agree.
 fn compares<'a>(case: &'a Case<'_>) -> Option<(Check, &'a Origin)> {
-    let check = check(case).filter(Check::compares_scheme)?;
+    let check = check(case).filter(|check| check.compares_scheme())?;
     let OriginField::One(origin) = &case.origin else { return None };
-    compared(case, &check, origin)?;
+    compared(case, check, origin)?;
     Some((check, origin))
 }
 
@@ -57,7 +57,7 @@ fn was_right(case: &Case<'_>, origin: &Origin) -> bool {
 
 fn found(
     case: &Case<'_>,
-    check: &Check,
+    check: Check,
     origin: &Origin,
     summary: String,
     named: Option<Evidence>,
@@ -84,7 +84,7 @@ fn missing(case: &Case<'_>) -> Option<Finding> {
     let told = forwarded::schemes(&case.request.headers);
     (told.is_empty() && origin.scheme == "https").then(|| {
         let summary = "the page is https, and no hop told the server so: it compares with http";
-        found(case, &check, origin, summary.to_owned(), None)
+        found(case, check, origin, summary.to_owned(), None)
     })
 }
 
@@ -99,7 +99,7 @@ fn wrong(case: &Case<'_>) -> Option<Finding> {
         other => format!("the page is {}, and the last hop says {other}", origin.scheme),
     };
     let named = (wrong.0 != "x-forwarded-proto").then(|| case.header(wrong.0));
-    Some(found(case, &check, origin, summary, named))
+    Some(found(case, check, origin, summary, named))
 }
 
 /// Home Assistant answers 400 to whatever comes through a proxy that it does not trust; a server that compares schemes
@@ -109,7 +109,7 @@ fn untrusted(case: &Case<'_>) -> Option<Finding> {
         && let told = forwarded::schemes(&case.request.headers)
         && !told.is_empty()
         && told.iter().all(|(_, scheme)| *scheme == origin.scheme)
-        && compared(case, &check, origin).is_some_and(|host| host.port == origin.authority.port)
+        && compared(case, check, origin).is_some_and(|host| host.port == origin.authority.port)
     {
         let summary = "origin, host and scheme agree as the proxy told them: the server may not believe the proxy";
         return Some(Finding::new(check.grounds.min(Guess), Possible, summary).with([

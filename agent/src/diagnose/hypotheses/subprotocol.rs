@@ -68,7 +68,7 @@ fn required(case: &Case<'_>) -> Option<Finding> {
     if !path.selective || path.takes_this {
         return None;
     }
-    let usual = matches!(status, Some(400 | 403 | 404 | 406 | 426 | 500 | 501) | Some(200..=299))
+    let usual = matches!(status, Some(400 | 403 | 404 | 406 | 426 | 500 | 501 | 200..=299))
         || case.server_closed()
         || case.is_headless();
     (usual && !case.features.any(Features::DEFECTS)).then(|| {

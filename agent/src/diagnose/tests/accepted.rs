@@ -107,7 +107,7 @@ fn a_subprotocol_that_was_not_chosen_is_a_failure_when_the_client_leaves() {
         (false, end(End::Peer), close(Some(End::Peer)), ("none", None)),
         (false, end(End::Local), None, ("dropped-after-accept", LIKELY)),
     ] {
-        let opening = Opening { watched, end, close, ..Opening::default() };
+        let opening = Opening { close, end, watched, ..Opening::default() };
         for head in [request(&browser), request(&browser[..1])] {
             assert_eq!(said(&opened(head, opening.clone())), want, "{opening:?}");
         }

@@ -277,7 +277,7 @@ fn said(best: Weighed) -> (Vec<Evidence>, Cow<'static, str>) {
     let summary = match best.finding.summary {
         // Some quote what the client sent.
         Cow::Owned(text) => bounded(&text).into(),
-        text => text,
+        text @ Cow::Borrowed(_) => text,
     };
     (evidence, summary)
 }

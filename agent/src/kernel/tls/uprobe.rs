@@ -247,7 +247,7 @@ impl Linked {
         load.insn_cnt = function.instructions.len() as u32;
         load.license = program.license.as_ptr() as u64;
         for (to, from) in load.prog_name.iter_mut().zip(name.bytes().take(15)) {
-            *to = from as c_char;
+            *to = c_char::from_ne_bytes([from]);
         }
         if let Some(btf) = &self.btf {
             load.prog_btf_fd = btf.as_raw_fd().cast_unsigned();

@@ -1,7 +1,7 @@
 //! The thread that attaches: looks at processes as they come, and lets go of those that cost too much.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet, hash_map::Entry},
     io,
     num::NonZeroUsize,
     os::fd::OwnedFd,
@@ -67,7 +67,8 @@ pub(crate) struct Watch {
     hits: BpfHashMap<MapData, u32, u64>,
     /// What a call through a probe costs here.
     hit: Duration,
-    budget_per_second: f64,
+    /// How many hits a process may have in a turn.
+    budget: u64,
     files: LruCache<(u64, u64, i64), Plan>,
     seen: HashMap<u32, Seen>,
     rechecked: Instant,
@@ -125,10 +126,12 @@ impl Watch {
         let hits = BpfHashMap::try_from(hits).map_err(|error| error.to_string())?;
         report.write(|report| report.means = programs.means().name());
         let hit = price::of_a_hit(&programs).unwrap_or(price::USUAL);
-        let budget_per_second = settings.budget / hit.as_secs_f64();
+        // The share of a turn's time that hits may take.
+        let budget = TURN.mul_f64(settings.budget).as_nanos() / hit.as_nanos().max(1);
+        let budget = u64::try_from(budget.max(1)).unwrap_or(u64::MAX);
         tracing::debug!(
             ?hit,
-            "TLS: what a call through a probe costs here; a process may make {budget_per_second:.0} a second"
+            "TLS: what a call through a probe costs here; a process may make {budget} in a turn"
         );
         let (files, seen) = (LruCache::new(FILES_MAX), HashMap::new());
         let wanted = settings.wanted.clone();
@@ -137,7 +140,7 @@ impl Watch {
             programs,
             hits,
             hit,
-            budget_per_second,
+            budget,
             files,
             seen,
             rechecked: Instant::now(),
@@ -181,11 +184,13 @@ impl Watch {
         });
         let own = std::process::id();
         for pid in all.into_iter().filter(|pid| *pid != own) {
-            if !self.seen.contains_key(&pid) {
-                let Some(began) = process::began(pid) else { continue };
-                self.seen.insert(pid, Seen::new(began, now));
-            }
-            let Some(seen) = self.seen.get_mut(&pid) else { continue };
+            let seen = match self.seen.entry(pid) {
+                Entry::Occupied(seen) => seen.into_mut(),
+                Entry::Vacant(new) => match process::began(pid) {
+                    Some(began) => new.insert(Seen::new(began, now)),
+                    None => continue,
+                },
+            };
             let age = now.saturating_duration_since(seen.first);
             if seen.links.is_empty()
                 && seen.rests_until.is_none()
@@ -249,7 +254,6 @@ impl Watch {
 
     /// Lets go of processes whose probes cost more than they may, and takes those back that rested.
     fn keep_budgets(&mut self, now: Instant) {
-        let allowed = self.budget_per_second * TURN.as_secs_f64();
         let mut back = Vec::new();
         for (pid, seen) in &mut self.seen {
             if seen.rests_until.is_some_and(|until| now >= until) {
@@ -262,7 +266,7 @@ impl Watch {
             let hits = self.hits.get(pid, 0).unwrap_or(seen.hits);
             let new = hits.saturating_sub(seen.hits);
             seen.hits = hits;
-            if new as f64 > allowed
+            if new > self.budget
                 && let Some(State::Probed(library)) = seen.state
             {
                 seen.links.clear();

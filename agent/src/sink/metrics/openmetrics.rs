@@ -33,7 +33,7 @@ impl Exemplars {
         trace_id: Option<&str>,
         time: &str,
     ) {
-        let time = time.parse::<jiff::Timestamp>().map(|time| time.as_millisecond());
+        let time = time.parse::<jiff::Timestamp>().map(jiff::Timestamp::as_millisecond);
         let time = time.ok().and_then(|millis| u64::try_from(millis).ok()).unwrap_or(0);
         let exemplar = Exemplar {
             event_id: event_id.to_owned(),
@@ -86,7 +86,9 @@ pub(super) fn encode(families: &[MetricFamily], exemplars: &Exemplars) -> String
                         metric.get_counter().get_value()
                     );
                     let exemplar = exemplars.of(metric).filter(|_| name == FAMILY);
-                    exemplar.into_iter().for_each(|exemplar| put(&mut out, exemplar));
+                    if let Some(exemplar) = exemplar {
+                        put(&mut out, exemplar);
+                    }
                     out.push('\n');
                 }
                 MetricType::GAUGE => {

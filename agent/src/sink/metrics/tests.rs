@@ -408,6 +408,7 @@ fn openmetrics_has_an_exemplar_on_failures_only() {
 #[test]
 fn the_agent_says_what_it_was_told_of_itself() {
     let stats = AgentStats {
+        tls: None,
         hooks: vec![HookStats { family: "probe", sockets: "unix", means: "fentry", used: true }],
         seen: 10,
         delivered: 7,
