@@ -42,8 +42,11 @@ fn chain(stage: &Stage, outer: &[SocketAddr], inner: &[SocketAddr]) -> Result<[P
         let usual =
             [("Upgrade", "$http_upgrade"), ("Host", "$http_host"), ("Connection", "upgrade")];
         let usual = usual.iter().filter(|(name, _)| !more.contains(&format!("header {name} ")));
-        let usual: String =
-            usual.map(|(name, value)| format!("proxy_set_header {name} {value};\n")).collect();
+        let mut lines = String::new();
+        for (name, value) in usual {
+            writeln!(lines, "proxy_set_header {name} {value};")?;
+        }
+        let usual = lines;
         writeln!(
             text,
             "server {{\nlisten {front};\nlocation / {{\nproxy_pass http://{};\nproxy_http_version 1.1;\n\

@@ -96,7 +96,7 @@ fn expectations_are_by_path() -> Result<()> {
     let audited = run(stage.audit_to_backend(ports[1]).arg("--expect").arg(&file))?;
     assert_eq!(audited.faults(), ["expect/x-forwarded-proto fail unexpected"], "{}", audited.text);
 
-    let many: String = (0..4).map(|n| format!("[path.\"/ws/{n}\"]\n")).collect();
+    let many = ["0", "1", "2", "3"].map(|n| format!("[path.\"/ws/{n}\"]\n")).concat();
     std::fs::write(&file, many)?;
     let (code, _, error) = output(stage.audit_to_backend(ports[0]).arg("--expect").arg(&file))?;
     assert!(code == 2 && error.contains("at most 60"), "{code} {error}");
@@ -223,7 +223,7 @@ fn careless(mut stream: TcpStream) -> Result<()> {
     let key = lines
         .filter(|(name, _)| name.eq_ignore_ascii_case("sec-websocket-key"))
         .map(|(_, key)| key);
-    let key = key.last().context("a key")?;
+    let key = key.next_back().context("a key")?;
     let accept = {
         use base64::Engine as _;
         use sha1::Digest as _;

@@ -1,5 +1,6 @@
 //! Handshakes born on HTTP/2 (RFC 8441): behind a gateway that translates them, and behind one that makes no key.
 
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
@@ -220,7 +221,7 @@ fn a_gateway_that_adds_nothing_is_told_too() -> Result<()> {
     let stage = Stage::new("h2-bare", &[])?;
     let mut request = "GET /missing/h2-bare HTTP/1.1\r\nHost: app.example\r\n".to_owned();
     for (name, value) in BROWSER {
-        request += &format!("{name}: {value}\r\n");
+        write!(request, "{name}: {value}\r\n")?;
     }
     request += "\r\n";
     http::ask(stage.server(), request.as_bytes())?;

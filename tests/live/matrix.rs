@@ -109,7 +109,7 @@ fn pair_trials(proxies: &Proxies, servers: &Servers, from: usize) -> Vec<Trial> 
                     let truth = || pairs::pair(proxy, kind, of_proxy, of_client);
                     let (Some(alone), Some(both)) = (truth(), truth()) else { continue };
                     let number = from + trials.len();
-                    let joined = number % 2 == 0;
+                    let joined = number.is_multiple_of(2);
                     let mut target = kind.path(of_client == Fault::WrongPath, number);
                     if of_client == Fault::BadToken {
                         target += "?token=expired";

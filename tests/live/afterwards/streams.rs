@@ -1,5 +1,6 @@
 //! Standard output, the agent's memory, and streams that are read later.
 
+use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
@@ -81,7 +82,7 @@ fn a_hundred_agents_in_one_stream_are_one_tail() -> Result<()> {
                 2 => "2026-01-01T00:00:00Z  INFO wstap::cli::run: ready".to_owned(),
                 _ => "{\"level\":\"info\",\"msg\":\"something else {}\"}".to_owned(),
             };
-            text += &format!("[pod/wstap-{agent:03}/wstap] {line}\n");
+            writeln!(text, "[pod/wstap-{agent:03}/wstap] {line}")?;
         }
     }
     let arguments = ["tail", "-", "--json", "--origin", "https://*.example.com"];
