@@ -105,7 +105,7 @@ pub(super) struct Pending {
     /// What is left of [`READ_AGAIN`].
     credit: usize,
     /// How many bytes of the request, and of the answer, there were when it could not be read.
-    tried: (usize, usize),
+    tried: (usize, (usize, usize)),
     /// When the last record came.
     touched_ns: u64,
     /// What had been lost when this candidate began.
@@ -129,7 +129,7 @@ impl Pending {
             answered: false,
             patient: false,
             credit: READ_AGAIN,
-            tried: (0, 0),
+            tried: (0, (0, 0)),
             touched_ns: 0,
             losses,
         }
@@ -232,8 +232,9 @@ impl Pending {
             let no_content = matches!(asked, Asked::Ordinary { answer_has_no_content: true });
             let is_handshake = matches!(asked, Asked::Handshake(_));
             let answered_ns = self.response.started_ns();
-            let there = self.response.held();
-            if there == self.tried.1 || !self.pay(there) {
+            // Both: what fills a gap may replace as much that was held twice.
+            let there = (self.response.bytes().len(), self.response.held());
+            if there == self.tried.1 || !self.pay(there.1) {
                 break;
             }
             let Some(response) = self.read_response(no_content) else {
@@ -244,7 +245,7 @@ impl Pending {
                 && let Extent::Ends(end) = response.extent
             {
                 self.response.skip(end);
-                self.tried.1 = 0;
+                self.tried.1 = (0, 0);
                 continue;
             }
             let answered_ns = answered_ns.unwrap_or(self.touched_ns);
@@ -266,7 +267,7 @@ impl Pending {
             self.told = self.response.held();
             self.growing_ns = None;
             self.answered = true;
-            self.tried.1 = 0;
+            self.tried.1 = (0, 0);
             self.credit = READ_AGAIN;
             if let Some(Asked::Handshake(handshake)) = self.asked.pop_front() {
                 let done = answered(*handshake, response.head, answered_ns);
@@ -322,7 +323,7 @@ impl Pending {
     /// Reads the requests that are there, paid for or not.
     fn read_again(&mut self) {
         self.credit = READ_AGAIN;
-        self.tried = (0, 0);
+        self.tried = (0, (0, 0));
         self.read_requests();
     }
 

@@ -11,7 +11,7 @@ use wstap_common::{
     stream::observe::{Interest, interest},
 };
 
-use super::socket::unbind;
+use super::binding::unbind;
 use crate::{
     arguments,
     connection::state::Tunnel,

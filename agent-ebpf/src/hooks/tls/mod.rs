@@ -6,6 +6,7 @@
 //!
 //! The programs load for uprobe_multi links (Linux 6.6) and for perf uprobes alike.
 
+mod binding;
 mod c;
 mod calls;
 mod end;

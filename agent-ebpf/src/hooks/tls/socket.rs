@@ -17,7 +17,10 @@ use wstap_common::{
     record::{Kind, half},
 };
 
-use super::end::{at, ended, wt_settle};
+use super::{
+    binding::{bind_to, owner},
+    end::{at, ended, wt_settle},
+};
 use crate::{
     counters::count,
     hooks::probe::connection::Connection,
@@ -51,10 +54,6 @@ const WAITS_NS: u64 = 1_000_000_000;
 /// By task. When more write at a time than there is room for, the first go, and their connections are bound later.
 #[btf_map]
 static TLS_WROTE: LruHashMap<u64, Wrote, 8192> = LruHashMap::new();
-
-/// The connection behind a socket, by the socket's cookie. When it is full the one that was quiet longest loses its socket.
-#[btf_map]
-static TLS_SOCKETS: LruHashMap<u64, u64, 8192> = LruHashMap::new();
 
 /// Allows the packet, whatever was seen.
 const ALLOW: i32 = 1;
@@ -101,14 +100,6 @@ fn task() -> u64 {
     unsafe { bpf_get_current_task() }
 }
 
-/// The socket is no connection's any more.
-#[inline(always)]
-pub fn unbind(cookie: u64) {
-    if cookie != 0 {
-        let _ = TLS_SOCKETS.remove(cookie);
-    }
-}
-
 /// Packets that go out.
 #[cgroup_skb]
 pub fn wt_skb_out(context: SkBuffContext) -> i32 {
@@ -142,14 +133,6 @@ pub fn wt_sock_ops(context: SockOpsContext) -> u32 {
         }
     }
     1
-}
-
-/// The connection behind a socket.
-#[inline(always)]
-fn owner(cookie: u64) -> Option<u64> {
-    let key = TLS_SOCKETS.get_ptr(cookie)?;
-    // SAFETY: the entry lives as long as the program runs.
-    Some(unsafe { *key })
 }
 
 #[inline(always)]
@@ -195,7 +178,7 @@ fn bind(skb: *mut __sk_buff, packet: &Packet) -> Option<()> {
         count(Counter::TlsContradicted);
         return None;
     }
-    TLS_SOCKETS.insert(cookie, &key, 0).ok()?;
+    bind_to(cookie, key)?;
     connection.socket = cookie;
     count(Counter::TlsBound);
     tell(packet, connection);
