@@ -220,7 +220,7 @@ fn careless(mut stream: TcpStream) -> Result<()> {
     }
     let head = String::from_utf8_lossy(&head).into_owned();
     let lines = head.lines().filter_map(|line| line.split_once(": "));
-    let key = lines
+    let mut key = lines
         .filter(|(name, _)| name.eq_ignore_ascii_case("sec-websocket-key"))
         .map(|(_, key)| key);
     let key = key.next_back().context("a key")?;
