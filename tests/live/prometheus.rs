@@ -104,6 +104,9 @@ fn dashboard_queries() -> Result<Vec<String>> {
     Ok(targets.filter_map(query).collect())
 }
 
+/// Families that have no series before a client gave up, or many came again at once.
+const BEGIN_WITH_TROUBLE: [&str; 2] = ["ws_clients_gave_up_total", "ws_reconnect_storms_total"];
+
 #[test]
 fn rates_alerts_and_the_dashboard_are_read_back() -> Result<()> {
     let stage = Stage::new(
@@ -158,8 +161,10 @@ fn rates_alerts_and_the_dashboard_are_read_back() -> Result<()> {
 
     for query in dashboard_queries()? {
         let series = monitoring.query(&query).with_context(|| format!("not answered: {query}"))?;
-        // Those with a threshold show trouble only.
-        ensure!(query.contains("> 0") || !series.is_empty(), "nothing for: {query}");
+        // Those with a threshold show trouble only, and some families begin with trouble that is not made here.
+        let shows_trouble =
+            query.contains("> 0") || BEGIN_WITH_TROUBLE.iter().any(|name| query.contains(name));
+        ensure!(shows_trouble || !series.is_empty(), "nothing for: {query}");
     }
     Ok(())
 }

@@ -13,8 +13,16 @@ use crate::tail::Tail;
 use crate::{http, wait_for};
 
 /// What tells of the moment and of the agent, and not of the handshake.
-const OWN: [&str; 6] =
-    ["time", "duration_us", "connection_seconds", "idle_seconds", "process", "container"];
+const OWN: [&str; 8] = [
+    "time",
+    "duration_us",
+    "connection_seconds",
+    "idle_seconds",
+    "process",
+    "container",
+    "id",
+    "retry_after_ms",
+];
 /// The families that are of the traffic.
 const FAMILIES: [&str; 2] = ["ws_handshakes_total", "ws_closures_total"];
 /// Nothing more comes when nothing has come for so long: an accepted handshake waits for its first second.
