@@ -8,6 +8,7 @@ mod population;
 mod properties;
 mod refusals;
 mod structure;
+mod weighing;
 
 use std::time::Duration;
 
