@@ -59,7 +59,7 @@ impl Agent {
     /// One scrape.
     pub fn metrics(&self) -> Result<Metrics> {
         let (status, text) = http::get(self.metrics, "/metrics")?;
-        ensure!(status == 200, "/metrics answered {status}");
+        ensure!(status == 200, "/metrics answered {status}: {text}");
         Ok(Metrics::parse(&text))
     }
 

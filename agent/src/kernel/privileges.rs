@@ -34,6 +34,8 @@ pub(super) fn with_permitted<T>(privileged: impl FnOnce() -> T) -> T {
 /// Other people's requests lie in this process's memory: from now on it leaves no core dump, and no other process of
 /// the same user may read it or trace it (PR_SET_DUMPABLE, prctl(2)). Root may.
 pub fn close_memory() {
+    // Before Linux 6.4 these are read once from /proc/self/auxv, which is then only root's; rustix panics without it.
+    let _ = (procfs::page_size(), procfs::ticks_per_second());
     if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
         tracing::warn!("this process's memory stays open to others of its user: {error}");
     }
